@@ -1,0 +1,1 @@
+"""The AI services, behind one small protocol. See `providers.base`."""

@@ -1,0 +1,121 @@
+"""The one description of the queues. Everything about a queue is derived from its entry here.
+
+A kind is a sort of work; the same word is its module in `tasks/`, its Celery task and queue, its process in the Procfile, its
+`-Q` word and the API's `type`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from queues import limits
+from settings import settings
+
+DAY = 86_400
+DEAD_LETTER_RETENTION_SECONDS = 14 * DAY
+
+
+class CatalogueError(Exception):
+    """An entry of the catalogue contradicts itself or SQS's limits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of job and the queue that carries it. Durations are in seconds.
+
+    `visibility_seconds` is the queue's own attribute, for consumers that don't renew it (Lambda, the AWS command line);
+    workers ask for `LEASE_SECONDS` and five more at each receive.
+    """
+
+    name: str
+    purpose: str
+    visibility_seconds: int
+    retention_seconds: int
+    max_receives: int
+    max_attempts: int
+    max_seconds: int
+    slots: int
+    backoff_seconds: int = 2
+    backoff_most_seconds: int = 600
+
+    def __post_init__(self) -> None:
+        faults = [text for broken, text in self._rules() if broken]
+        if faults:
+            raise CatalogueError(f"kind {self.name!r}: " + "; ".join(faults))
+
+    def _rules(self) -> list[tuple[bool, str]]:
+        retention = limits.RETENTION_SECONDS_LEAST, limits.RETENTION_SECONDS_MOST
+        return [
+            (not self.name.isidentifier() or not self.name.islower(), "the name must be a lower-case word, as a module's is"),
+            (len(self.dead_letter_name) > limits.QUEUE_NAME_CHARACTERS - 40, "the name leaves no room for QUEUE_PREFIX"),
+            (not 1 <= self.visibility_seconds <= limits.VISIBILITY_SECONDS, "visibility_seconds must be 1 to 43,200"),
+            (not retention[0] <= self.retention_seconds <= retention[1], "retention_seconds must be 60 to 1,209,600"),
+            (not 1 <= self.max_receives <= limits.MAX_RECEIVES_MOST, "max_receives must be 1 to 1,000"),
+            (self.max_attempts < 1, "max_attempts must be at least 1"),
+            (self.max_seconds < 1, "max_seconds must be at least 1"),
+            (self.slots < 1, "slots must be at least 1"),
+            (not 0 < self.backoff_seconds <= self.backoff_most_seconds, "backoff_seconds must be above 0 and within its most"),
+        ]
+
+    @property
+    def queue_name(self) -> str:
+        """The SQS queue's name without `QUEUE_PREFIX`."""
+        return self.name
+
+    @property
+    def dead_letter_name(self) -> str:
+        return f"{self.name}-dlq"
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            name="articles",
+            purpose="an article from a topic, keywords or an outline",
+            visibility_seconds=300,
+            retention_seconds=14 * DAY,
+            max_receives=3,
+            max_attempts=3,
+            max_seconds=1_800,
+            slots=16,
+        ),
+        Kind(
+            name="images",
+            purpose="an image from a prompt",
+            visibility_seconds=180,
+            retention_seconds=14 * DAY,
+            max_receives=3,
+            max_attempts=3,
+            max_seconds=900,
+            slots=16,
+        ),
+        Kind(
+            name="videos",
+            purpose="a video from a prompt",
+            visibility_seconds=900,
+            retention_seconds=4 * DAY,
+            max_receives=3,
+            max_attempts=3,
+            max_seconds=14_400,
+            slots=16,
+        ),
+    )
+}
+
+
+def kind_named(name: str) -> Kind:
+    """The entry of `name`.
+
+    Raises:
+        KeyError: there is no such kind; the message names those there are.
+    """
+    try:
+        return KINDS[name]
+    except KeyError:
+        raise KeyError(f"no kind {name!r}; there are {', '.join(KINDS)}") from None
+
+
+def prefixed(queue_name: str) -> str:
+    """The name a queue has at SQS."""
+    return settings().queue_prefix + queue_name

@@ -1,0 +1,162 @@
+"""Every environment variable Pressroom reads, typed, with its default.
+
+The environment is read here and nowhere else; AWS's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` …)
+are read by boto3 itself. While a stack of `make up` runs in this checkout, its addresses (`.dev/env`) stand in for what the
+environment leaves open.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from dotenv import dotenv_values
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+CHECKOUT = Path(__file__).resolve().parent
+DEV_ENV_FILE = CHECKOUT / ".dev" / "env"
+
+SQS_LONGEST_WAIT_SECONDS = 20
+"""https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html"""
+SQS_LARGEST_RECEIVE = 10
+SQS_LONGEST_VISIBILITY_SECONDS = 43_200
+
+
+class SettingsError(Exception):
+    """The environment holds values Pressroom can't work with."""
+
+
+class Settings(BaseSettings):
+    """What this process was told. Frozen; field names are the variables' names in lower case."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_ignore_empty=True)
+
+    mongodb_uri: str = Field(
+        default="mongodb://127.0.0.1:27017/?replicaSet=rs0",
+        description="Where MongoDB is. A replica set, be it of one member: transactions and change streams need it.",
+    )
+    mongodb_database: str = Field(default="pressroom", description="The database of the jobs.")
+    queue_prefix: str = Field(
+        default="", pattern=r"^[A-Za-z0-9_-]{0,40}$", description="Stands before every queue's name: `staging-`."
+    )
+    sqs_articles_queue_url: str | None = Field(default=None, description="URL of the queue `articles`, if not found by name.")
+    sqs_images_queue_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SQS_IMAGES_QUEUE_URL", "SQS_IMAGE_QUEUE_URL"),
+        description="URL of the queue `images`. `SQS_IMAGE_QUEUE_URL` is read too.",
+    )
+    sqs_videos_queue_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SQS_VIDEOS_QUEUE_URL", "SQS_VIDEO_QUEUE_URL"),
+        description="URL of the queue `videos`. `SQS_VIDEO_QUEUE_URL` is read too.",
+    )
+    sqs_wait_time_seconds: int = Field(
+        default=20, ge=0, le=SQS_LONGEST_WAIT_SECONDS, description="How long a receive waits for a message (long poll)."
+    )
+    sqs_max_messages: int = Field(default=10, ge=1, le=SQS_LARGEST_RECEIVE, description="The most messages one receive takes.")
+    lease_seconds: int = Field(
+        default=30,
+        ge=2,
+        le=SQS_LONGEST_VISIBILITY_SECONDS - 5,
+        description="How long a claim holds unless it is renewed. A dead worker's job starts again after about this time.",
+    )
+    ai_provider: Literal["local", "service", "openai"] | None = Field(
+        default=None,
+        description="`local`, `service` or `openai`. Unset: `service` if `AI_SERVICE_URL` is set, else `local`.",
+    )
+    ai_service_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("AI_SERVICE_URL", "FASTAPI_URL"),
+        description="Base URL of the AI service. `FASTAPI_URL` is read too.",
+    )
+    ai_timeout_seconds: float = Field(
+        default=300, gt=0, description="How long a call to an AI provider may go without a byte of its answer."
+    )
+    openai_api_key: str | None = Field(default=None, description="Key of the OpenAI API, or of a service that speaks it.")
+    openai_base_url: str | None = Field(default=None, description="Base URL of a service that speaks OpenAI's API.")
+    openai_text_model: str = Field(default="gpt-5-mini", description="Model that writes articles, if the job names none.")
+    openai_image_model: str = Field(default="gpt-image-1", description="Model that draws images, if the job names none.")
+    media_bucket: str | None = Field(
+        default=None, description="S3 bucket for images and videos. Unset: MongoDB's GridFS keeps them."
+    )
+    media_url_seconds: int = Field(default=3600, ge=1, le=604_800, description="How long a presigned S3 URL holds.")
+    auth: Literal["off"] | None = Field(
+        default=None,
+        description="`off`: no sign-in, everybody is the user `local`. Only for addresses of this machine.",
+    )
+    port: int = Field(default=8000, ge=1, le=65_535, description="Port of the web process.")
+    public_url: str | None = Field(default=None, description="Where users reach the web process, if not at the request's host.")
+    log_format: Literal["text", "json"] = Field(default="text", description="`text` for people, `json` for machines.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="The least that is logged.")
+
+    @field_validator("ai_service_url", "openai_base_url", "public_url")
+    @classmethod
+    def _is_a_web_address(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError(f"{value!r} is not a web address; it starts with http:// or https://")
+        return value.rstrip("/") if value else value
+
+    def queue_url(self, kind: str) -> str | None:
+        """The URL given outright for the queue of `kind`, if there is one."""
+        url: str | None = getattr(self, f"sqs_{kind}_queue_url", None)
+        return url
+
+    @property
+    def provider_name(self) -> str:
+        """The provider of jobs that name none."""
+        return self.ai_provider or ("service" if self.ai_service_url else "local")
+
+    def faults(self) -> list[str]:
+        """What does not fit together, a sentence each with its remedy."""
+        found = []
+        if self.provider_name == "service" and not self.ai_service_url:
+            found.append("AI_PROVIDER=service needs AI_SERVICE_URL: set it to the AI service's base URL")
+        if self.provider_name == "openai" and not self.openai_api_key:
+            found.append("AI_PROVIDER=openai needs OPENAI_API_KEY: set it (any word will do for a service that asks for none)")
+        return found
+
+
+def read_dev_env(path: Path = DEV_ENV_FILE) -> dict[str, str]:
+    """The variables of the stack that runs in this checkout; empty when none does."""
+    if not path.is_file():
+        return {}
+    values = {name: value for name, value in dotenv_values(path).items() if value is not None}
+    pid = values.pop("PRESSROOM_STACK_PID", "")
+    return values if pid.isdigit() and _is_alive(int(pid)) else {}
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        SettingsError: names every variable at fault, and the remedy.
+    """
+    for name, value in read_dev_env().items():
+        os.environ.setdefault(name, value)  # boto3 reads its variables from there
+    try:
+        read = Settings()
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentence(dict(fault)) for fault in error.errors())) from None
+    if faults := read.faults():
+        raise SettingsError("\n".join(faults))
+    return read
+
+
+def _sentence(fault: dict[str, object]) -> str:
+    location = fault["loc"]
+    name = str(location[-1] if isinstance(location, tuple) and location else "").upper()
+    return f"{name}={fault['input']!r} can't be used: {str(fault['msg']).removeprefix('Value error, ')}"
