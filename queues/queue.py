@@ -1,0 +1,167 @@
+"""A queue at SQS and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from queues.catalogue import kind_named, prefixed
+from queues.clients import QueueRefused, QueueUnavailable, sqs, sqs_receiving, translated
+from queues.limits import BATCH_MESSAGES
+from settings import settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message as SQS gave it. `sent_milliseconds` is SQS's own time of the send."""
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    receive_count: int = 1
+    sent_milliseconds: int = 0
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message to send."""
+
+    body: str
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class Queue:
+    """One SQS queue. Its URL is looked up when first needed; its calls raise `queues.clients.QueueError`s."""
+
+    def __init__(self, name: str, url: str | None = None) -> None:
+        self.name = name
+        self._given_url = url
+
+    def __repr__(self) -> str:
+        return f"Queue({self.name!r})"
+
+    @cached_property
+    def url(self) -> str:
+        if self._given_url:
+            return self._given_url
+        with translated(self.name):
+            return sqs().get_queue_url(QueueName=self.name)["QueueUrl"]
+
+    def send(self, outgoing: Outgoing) -> str:
+        """Send one message and return SQS's id of it."""
+        with translated(self.name):
+            answer = sqs().send_message(
+                QueueUrl=self.url, MessageBody=outgoing.body, MessageAttributes=cast(Any, outgoing.attributes)
+            )
+        return answer["MessageId"]
+
+    def send_batch(self, outgoing: Sequence[Outgoing]) -> list[str | None]:
+        """Send up to ten messages in one request; an id for each, None for one that SQS did not take."""
+        entries = [
+            {"Id": str(place), "MessageBody": message.body, "MessageAttributes": message.attributes}
+            for place, message in enumerate(outgoing)
+        ]
+        with translated(self.name):
+            answer = sqs().send_message_batch(QueueUrl=self.url, Entries=cast(Any, entries))
+        ids = {entry["Id"]: entry["MessageId"] for entry in answer.get("Successful", [])}
+        return [ids.get(str(place)) for place in range(len(outgoing))]
+
+    def receive(self, most: int, *, visibility_seconds: int, wait_seconds: int | None = None) -> list[Message]:
+        """Receive up to `most` messages (10 at the most), waiting for the first up to `SQS_WAIT_TIME_SECONDS`."""
+        configured = settings()
+        with translated(self.name):
+            answer = sqs_receiving().receive_message(
+                QueueUrl=self.url,
+                MaxNumberOfMessages=min(most, configured.sqs_max_messages),
+                VisibilityTimeout=visibility_seconds,
+                WaitTimeSeconds=configured.sqs_wait_time_seconds if wait_seconds is None else wait_seconds,
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+                MessageAttributeNames=["All"],
+            )
+        return [_message(raw) for raw in answer.get("Messages", [])]
+
+    def delete(self, receipt_handles: Iterable[str]) -> None:
+        """Delete received messages, ten a request.
+
+        Raises:
+            QueueUnavailable, QueueRefused: some could not be deleted; the others were.
+        """
+        for chunk in in_tens(receipt_handles):
+            entries = [{"Id": str(place), "ReceiptHandle": handle} for place, handle in enumerate(chunk)]
+            with translated(self.name):
+                answer = sqs().delete_message_batch(QueueUrl=self.url, Entries=cast(Any, entries))
+            self._refuse_failures("delete", answer.get("Failed", []))
+
+    def change_visibility(self, seconds_by_handle: dict[str, int]) -> None:
+        """Make received messages visible again after the given seconds from now, ten a request."""
+        for chunk in in_tens(seconds_by_handle.items()):
+            entries = [
+                {"Id": str(place), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
+                for place, (handle, seconds) in enumerate(chunk)
+            ]
+            with translated(self.name):
+                answer = sqs().change_message_visibility_batch(QueueUrl=self.url, Entries=cast(Any, entries))
+            self._refuse_failures("change the visibility of", answer.get("Failed", []))
+
+    def attributes(self) -> dict[str, str]:
+        """All of the queue's attributes, as SQS names them."""
+        with translated(self.name):
+            answer = sqs().get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])
+        return {str(name): value for name, value in answer.get("Attributes", {}).items()}
+
+    def purge(self) -> None:
+        """Delete every message. SQS allows one purge a minute."""
+        with translated(self.name):
+            sqs().purge_queue(QueueUrl=self.url)
+
+    def _refuse_failures(self, verb: str, failed: Sequence[Any]) -> None:
+        if not failed:
+            return
+        first = failed[0]
+        error = QueueRefused if first.get("SenderFault") else QueueUnavailable
+        raise error(f"{self.name}: SQS did not {verb} {len(failed)} messages: {first.get('Code')} {first.get('Message', '')}")
+
+
+def in_tens(things: Iterable[T]) -> Iterator[list[T]]:
+    """The things in lists of ten, SQS's batch."""
+    chunk: list[T] = []
+    for thing in things:
+        chunk.append(thing)
+        if len(chunk) == BATCH_MESSAGES:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _message(raw: MessageTypeDef) -> Message:
+    system = raw.get("Attributes", {})
+    return Message(
+        message_id=raw["MessageId"],
+        receipt_handle=raw["ReceiptHandle"],
+        body=raw["Body"],
+        receive_count=int(system.get("ApproximateReceiveCount", 1)),
+        sent_milliseconds=int(system.get("SentTimestamp", 0)),
+        attributes={name: value.get("StringValue", "") for name, value in raw.get("MessageAttributes", {}).items()},
+    )
+
+
+@cache
+def queue_for(kind: str) -> Queue:
+    """The queue of a kind."""
+    entry = kind_named(kind)
+    return Queue(prefixed(entry.queue_name), settings().queue_url(kind))
+
+
+@cache
+def dead_letters_of(kind: str) -> Queue:
+    """The dead-letter queue of a kind."""
+    return Queue(prefixed(kind_named(kind).dead_letter_name))
