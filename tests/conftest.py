@@ -1,0 +1,144 @@
+"""The ground every test stands on: an environment of its own, and real servers for those that ask.
+
+What the developer's shell says about MongoDB, AWS and AI providers is put away, so that no test meets a running stack or a real
+account. A test that asks for nothing starts nothing; `mongodb`, `sqs`, `database` and `queues` start the servers once for the
+whole run. Processes that a test starts inherit their addresses by the environment.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from devstack import mongod, sqs_server
+from devstack.watchdog import Watchdog
+from settings import Settings
+
+GIVEN_MONGODB_URI = os.environ.get("MONGODB_URI")
+RUN = secrets.token_hex(4)
+NOWHERE = "127.0.0.1:9"
+"""An address where nobody listens: what a test meets that forgot to ask for a server."""
+PACKAGES = frozenset({"settings", "queues", "jobs", "providers", "monitoring", "tasks", "web"})
+
+
+def _names_of(settings_class: type[Settings]) -> Iterator[str]:
+    for name, field in settings_class.model_fields.items():
+        yield name.upper()
+        choices = getattr(field.validation_alias, "choices", ())
+        yield from (str(choice) for choice in choices)
+
+
+def _put_environment_away() -> None:
+    for name in [*os.environ]:
+        if name.startswith(("AWS_", "SQS_", "CELERY_")) or name in {*_names_of(Settings)}:
+            del os.environ[name]
+    os.environ.update(sqs_server.environment(f"http://{NOWHERE}"))
+    os.environ.update(
+        MONGODB_URI=f"mongodb://{NOWHERE}/?serverSelectionTimeoutMS=1000",
+        MONGODB_DATABASE=f"pressroom_test_{RUN}",
+        QUEUE_PREFIX=f"test-{RUN}-",
+        SQS_WAIT_TIME_SECONDS="1",
+        AWS_EC2_METADATA_DISABLED="true",
+        AWS_CONFIG_FILE=os.devnull,
+        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+        AUTH="off",
+        PUBLIC_URL="",
+        PYTHONUNBUFFERED="1",
+    )
+
+
+_put_environment_away()
+
+
+@pytest.fixture(scope="session")
+def watchdog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watchdog]:
+    """Ends the servers of the tests should this process be killed."""
+    dog = Watchdog(tmp_path_factory.mktemp("watchdog"))
+    yield dog
+    dog.close()
+
+
+@pytest.fixture(scope="session")
+def mongodb(tmp_path_factory: pytest.TempPathFactory, watchdog: Watchdog) -> Iterator[str]:
+    """The URI of a MongoDB replica set: the one that MONGODB_URI named before the tests, else one of our own."""
+    server = None if GIVEN_MONGODB_URI else mongod.start(tmp_path_factory.mktemp("mongodb") / "data", watchdog)
+    uri = server.uri if server else str(GIVEN_MONGODB_URI)
+    os.environ["MONGODB_URI"] = uri
+    forget_settings()
+    yield uri
+    with MongoClient[dict[str, Any]](uri) as client:
+        client.drop_database(os.environ["MONGODB_DATABASE"])
+    if server:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def sqs(tmp_path_factory: pytest.TempPathFactory, watchdog: Watchdog) -> Iterator[str]:
+    """The endpoint of an SQS and S3 of our own. The queues are made by `queues`."""
+    server = sqs_server.start(tmp_path_factory.mktemp("sqs"), watchdog)
+    os.environ.update(sqs_server.environment(server.endpoint))
+    forget_settings()
+    yield server.endpoint
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def mongo_client(mongodb: str) -> Iterator[MongoClient[dict[str, Any]]]:
+    with MongoClient[dict[str, Any]](mongodb, tz_aware=True) as client:
+        yield client
+
+
+@pytest.fixture
+def database(mongo_client: MongoClient[dict[str, Any]]) -> Database[dict[str, Any]]:
+    """The tests' database, its collections empty; their indexes and validators stay."""
+    tests = mongo_client[os.environ["MONGODB_DATABASE"]]
+    for name in tests.list_collection_names(filter={"type": "collection"}):
+        if not name.startswith("system."):
+            tests[name].delete_many({})
+    return tests
+
+
+@pytest.fixture
+def queues(sqs: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The queues of the catalogue, new and empty for each test: their URLs by the names they have at SQS."""
+    from queues.provision import apply
+
+    monkeypatch.setenv("QUEUE_PREFIX", f"test-{RUN}-{secrets.token_hex(3)}-")
+    forget_settings()
+    yield apply()
+    monkeypatch.undo()
+    forget_settings()
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Call it with variables to set for this test (None removes one); the settings are read anew."""
+
+    def change(**variables: str | None) -> None:
+        for name, value in variables.items():
+            if value is None:
+                monkeypatch.delenv(name, raising=False)
+            else:
+                monkeypatch.setenv(name, value)
+        forget_settings()
+
+    yield change
+    monkeypatch.undo()
+    forget_settings()
+
+
+def forget_settings() -> None:
+    """Read the environment anew at the next look, and make anew what was made once for the process from it."""
+    for name, module in [*sys.modules.items()]:
+        if name.partition(".")[0] in PACKAGES:
+            for value in [*vars(module).values()]:
+                if isinstance(value, functools._lru_cache_wrapper):
+                    value.cache_clear()
