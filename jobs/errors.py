@@ -31,6 +31,14 @@ class ProviderUnavailable(Retryable):
     """The AI provider can't be reached or is failing. The job is tried again."""
 
 
+class ProviderUnreachable(ProviderUnavailable):
+    """No connection to the AI provider could be made. The job is tried again."""
+
+
+class ProviderGatewayError(ProviderUnavailable):
+    """A gateway answered in the AI provider's place, which is down or slow. The job is tried again."""
+
+
 class ProviderRateLimited(Retryable):
     """The AI provider asks us to slow down. The job is tried again."""
 

@@ -1,0 +1,152 @@
+"""MongoDB: one client a process, patient with nothing, its collections, their validator and their indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+from typing import Any
+
+from gridfs import GridFSBucket
+from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient
+from pymongo.collection import Collection
+from pymongo.errors import CollectionInvalid, ConnectionFailure, ExecutionTimeout, PyMongoError, WTimeoutError
+
+from jobs.life import FINAL, Status
+from settings import settings
+
+Document = dict[str, Any]
+
+CONNECT_MILLISECONDS = 1_000
+ANSWER_MILLISECONDS = 5_000
+SELECT_MILLISECONDS = 2_000
+
+JOBS_VALIDATOR: Document = {
+    "$jsonSchema": {
+        "required": ["kind", "user_id", "status", "payload", "version", "attempts", "dispatch", "lease", "created_at"],
+        "properties": {
+            "status": {"enum": [status.value for status in Status]},
+            "attempts": {"bsonType": "int", "minimum": 0},
+            "version": {"bsonType": "int", "minimum": 1},
+        },
+        # finished_at is set if and only if the state is final; a lease is held if and only if it is processing
+        "oneOf": [
+            {
+                "properties": {
+                    "status": {"enum": [status.value for status in sorted(FINAL)]},
+                    "finished_at": {"bsonType": "date"},
+                    "lease": {"bsonType": "null"},
+                }
+            },
+            {
+                "properties": {
+                    "status": {"enum": ["scheduled", "queued", "retrying"]},
+                    "finished_at": {"bsonType": "null"},
+                    "lease": {"bsonType": "null"},
+                }
+            },
+            {
+                "properties": {
+                    "status": {"enum": ["processing"]},
+                    "finished_at": {"bsonType": "null"},
+                    "lease": {"bsonType": "object"},
+                }
+            },
+        ],
+    }
+}
+
+INDEXES: dict[str, list[IndexModel]] = {
+    "jobs": [
+        IndexModel([("user_id", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="user_newest"),
+        IndexModel(
+            [("user_id", ASCENDING), ("kind", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
+            name="user_kind_newest",
+        ),
+        IndexModel(
+            [("user_id", ASCENDING), ("status", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
+            name="user_status_newest",
+        ),
+        IndexModel(
+            [("lease.token", ASCENDING)], name="lease_token", partialFilterExpression={"status": Status.PROCESSING.value}
+        ),
+    ],
+    "generated_content": [IndexModel([("job_id", ASCENDING)], name="job")],
+    "media": [IndexModel([("job_id", ASCENDING)], name="job")],
+}
+
+
+class DatabaseUnavailable(Exception):
+    """MongoDB does not answer just now. Nothing was lost; try again in a few seconds."""
+
+
+@contextmanager
+def available() -> Iterator[None]:
+    """Turn "MongoDB is away" in pymongo's many words into `DatabaseUnavailable`."""
+    try:
+        yield
+    except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
+        raise DatabaseUnavailable(str(error)) from error
+
+
+class Database:
+    """The database of the settings. Collections and indexes are made on first use, so a process starts with MongoDB away."""
+
+    def __init__(self, uri: str, name: str) -> None:
+        self._client: MongoClient[Document] = MongoClient(
+            uri,
+            appname="pressroom",
+            tz_aware=True,
+            w="majority",
+            connectTimeoutMS=CONNECT_MILLISECONDS,
+            socketTimeoutMS=ANSWER_MILLISECONDS,
+            serverSelectionTimeoutMS=SELECT_MILLISECONDS,
+        )
+        self._database = self._client[name]
+        self._prepared = False
+        self._preparing = Lock()
+
+    def collection(self, name: str) -> Collection[Document]:
+        """A collection, with its indexes in place."""
+        self.prepare()
+        return self._database[name]
+
+    def files(self) -> GridFSBucket:
+        """The bucket of images and videos where no S3 bucket is set."""
+        self.prepare()
+        return GridFSBucket(self._database, bucket_name="files")
+
+    def ping(self) -> None:
+        """Return when MongoDB answers.
+
+        Raises:
+            DatabaseUnavailable: it does not.
+        """
+        with available():
+            self._database.command("ping")
+
+    def prepare(self) -> None:
+        """Make the collections, the validator and the indexes; what stands already costs one look."""
+        if self._prepared:
+            return
+        with self._preparing, available():
+            if self._prepared:
+                return
+            try:
+                self._database.create_collection("jobs", validator=JOBS_VALIDATOR)
+            except CollectionInvalid:  # it exists: bring its validator up to date
+                self._database.command("collMod", "jobs", validator=JOBS_VALIDATOR)
+            for name, indexes in INDEXES.items():
+                self._database[name].create_indexes(indexes)
+            self._prepared = True
+
+
+@cache
+def database() -> Database:
+    """The process's database."""
+    configured = settings()
+    return Database(configured.mongodb_uri, configured.mongodb_database)
+
+
+__all__ = ["Database", "DatabaseUnavailable", "Document", "PyMongoError", "available", "database"]

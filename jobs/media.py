@@ -1,0 +1,79 @@
+"""The images and videos of jobs: a record of each in `media`, its bytes in `jobs.files`.
+
+A record's id and its file's key hold the lease token of the attempt that made it; the job's result names the records that count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from jobs.database import Document, available, database
+from jobs.document import Job
+from jobs.files import files
+from jobs.store import NOW, literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaItem:
+    """What is known of a stored file. Sizes are pixels, `duration_seconds` is None for images."""
+
+    name: str
+    key: str
+    content_type: str
+    bytes: int
+    width: int | None = None
+    height: int | None = None
+    duration_seconds: float | None = None
+
+
+def save_media(
+    job: Job,
+    *,
+    name: str,
+    content_type: str,
+    file: BinaryIO,
+    width: int | None,
+    height: int | None,
+    duration_seconds: float | None,
+) -> str:
+    """Store a file under the job's lease, bytes first, and answer its record's id for the job's result."""
+    assert job.lease is not None
+    key = f"{job.id}/{job.lease.token}/{name}"
+    start = file.tell()
+    size = file.seek(0, 2) - start
+    file.seek(start)
+    files().put(key, file, content_type)
+    record_id = f"{job.lease.token}/{name}"
+    record = {
+        "_id": record_id,
+        "job_id": job.id,
+        "user_id": job.user_id,
+        "name": name,
+        "key": key,
+        "content_type": content_type,
+        "bytes": size,
+        "width": width,
+        "height": height,
+        "duration_seconds": duration_seconds,
+    }
+    with available():
+        database().collection("media").update_one(
+            {"_id": record_id}, [{"$replaceWith": {"$mergeObjects": [literal(record), {"created_at": NOW}]}}], upsert=True
+        )
+    return record_id
+
+
+def media_of(job: Job) -> list[MediaItem]:
+    """The files of a completed job, in the order of its result."""
+    wanted = list((job.result or {}).get("media", []))
+    if not wanted:
+        return []
+    with available():
+        found = database().collection("media").find({"_id": {"$in": wanted}, "user_id": job.user_id})
+        records: dict[str, Document] = {record["_id"]: record for record in found}
+    return [_item(records[record_id]) for record_id in wanted if record_id in records]
+
+
+def _item(record: Document) -> MediaItem:
+    return MediaItem(**{name: record[name] for name in MediaItem.__dataclass_fields__})
