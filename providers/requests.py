@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 MEDIA_SIDE_PIXELS = 64, 4096
 
@@ -36,6 +37,11 @@ Prompt = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, m
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
 
 
+def needed(field: str, why: str) -> PydanticCustomError:
+    """The fault of a field that other fields make necessary, for a model's validator to raise; it names the field."""
+    return PydanticCustomError("field_needed", "{field} is missing: {why}", {"field": field, "why": why})
+
+
 class Payload(BaseModel):
     """The base of every kind's payload."""
 
@@ -47,20 +53,22 @@ class Payload(BaseModel):
 class ArticleRequest(Payload):
     """An article. `mode` says what it is made from: `topic`, `keywords` or `outline`, whose field must be given."""
 
-    mode: Literal["topic", "keywords", "outline"] = "topic"
-    topic: Line | None = None
-    keywords: Annotated[list[Line], Field(max_length=20)] = []
-    outline: Annotated[list[Line], Field(max_length=50)] = []
-    word_count: int = Field(default=1000, ge=50, le=10_000)
-    tone: Line = "Professional"
-    seo_optimization: bool = False
-    include_images: bool = False
-    language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = "en"
+    mode: Literal["topic", "keywords", "outline"] = Field(default="topic", description="What the article is made from.")
+    topic: Line | None = Field(default=None, description="What the article is about.")
+    keywords: list[Line] = Field(default=[], max_length=20, description="Words the article should be found by.")
+    outline: list[Line] = Field(default=[], max_length=50, description="The article's headings, in order.")
+    word_count: int = Field(default=1000, ge=50, le=10_000, description="About how many words.")
+    tone: Line = Field(default="Professional", description="How it should sound.")
+    seo_optimization: bool = Field(default=False, description="Write it to be found by search engines.")
+    include_images: bool = Field(default=False, description="Order an image for the article when it is done.")
+    language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = Field(
+        default="en", description="A language tag, as in `en` or `pt-BR`."
+    )
 
     @model_validator(mode="after")
     def _has_what_its_mode_needs(self) -> ArticleRequest:
         if not getattr(self, self.mode):
-            raise ValueError(f"mode {self.mode!r} needs the field {self.mode!r}")
+            raise needed(self.mode, f"mode {self.mode!r} needs it")
         return self
 
     @property
@@ -72,14 +80,14 @@ class ArticleRequest(Payload):
 class ImageRequest(Payload):
     """An image from a prompt."""
 
-    prompt: Prompt
+    prompt: Prompt = Field(description="What the image shows.")
     size: Size = "1024x1024"
-    style: Line | None = None
+    style: Line | None = Field(default=None, description="How it should look, as in `watercolour`.")
 
 
 class VideoRequest(Payload):
-    """A video from a prompt. `duration` is in seconds."""
+    """A video from a prompt."""
 
-    prompt: Prompt
-    duration: int = Field(default=5, ge=1, le=60)
+    prompt: Prompt = Field(description="What the video shows.")
+    duration: int = Field(default=5, ge=1, le=60, description="Seconds.")
     size: Size = "1280x720"
