@@ -90,7 +90,7 @@ class S3Files:
 
     def open(self, key: str) -> BinaryIO | None:
         try:
-            found = SpooledTemporaryFile(max_size=SPOOL_BYTES)
+            found = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 - the caller closes it
             shutil.copyfileobj(self._client.get_object(Bucket=self._bucket, Key=key)["Body"], found)
             found.seek(0)
             return cast(BinaryIO, found)

@@ -1,6 +1,6 @@
 """The images and videos of jobs: a record of each in `media`, its bytes in `jobs.files`.
 
-A record's id and its file's key hold the lease token of the attempt that made it; the job's result names the records that count.
+A record's id and its file's key hold the lease token of the attempt that made it; the job's result names those that count.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What a user wants done. `payload` is valid for its kind. With a `job_id` of its own it is submitted once, however often."""
+    """What a user wants done. `payload` is valid for its kind. With a `job_id` it becomes one job, however often given."""
 
     kind: str
     payload: Mapping[str, Any]

@@ -5,6 +5,7 @@ One document for each job in `texts`: `{_id: job id, token, text}`. It is a view
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import monotonic
 
 from jobs.database import DatabaseUnavailable, available, database
@@ -14,19 +15,21 @@ FLUSH_SECONDS = 0.5
 
 
 class TextStream:
-    """Gathers an attempt's text and writes it at most twice a second."""
+    """Gathers an attempt's text and writes it at most twice a second, for as long as no later attempt has begun."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, text: str = "") -> None:
+        """Begin the job's text anew, with what an earlier attempt left to go on from."""
         assert job.lease is not None
-        self._job = job
-        self._token = job.lease.token
-        self._text = ""
-        self._written = -1
-        self._written_at = 0.0
-
-    def begin(self, text: str) -> None:
-        """Start from what an earlier attempt had written."""
+        self._own = {"_id": job.id, "token": job.lease.token}
         self._text = text
+        self._written = len(text)
+        self._written_at = monotonic()
+        with suppress(DatabaseUnavailable), available():
+            database().collection("texts").update_one(
+                {"_id": job.id},
+                {"$set": {"token": job.lease.token, "user_id": job.user_id, "text": text}},
+                upsert=True,
+            )
 
     def add(self, piece: str) -> None:
         self._text += piece
@@ -34,20 +37,13 @@ class TextStream:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was gathered, if there is anything new."""
+        """Write what was gathered since the last time. With MongoDB away the next flush makes up for it."""
         if len(self._text) == self._written:
             return
         self._written_at = monotonic()
-        try:
-            with available():
-                database().collection("texts").update_one(
-                    {"_id": self._job.id},
-                    {"$set": {"token": self._token, "user_id": self._job.user_id, "text": self._text}},
-                    upsert=True,
-                )
-        except DatabaseUnavailable:
-            return  # the next piece tries again; the result does not depend on it
-        self._written = len(self._text)
+        with suppress(DatabaseUnavailable), available():
+            database().collection("texts").update_one(self._own, {"$set": {"text": self._text}})
+            self._written = len(self._text)
 
 
 def text_so_far(job: Job) -> str:

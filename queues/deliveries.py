@@ -1,0 +1,107 @@
+"""The deliveries that this process holds: messages received and not settled yet.
+
+There is one registry for the process. It belongs to no connection: losing one releases nothing that runs. Each delivery is
+settled once, as whoever worked on it decided; until then its message stays invisible at SQS.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from threading import Condition
+
+from queues.queue import Message, Queue
+from queues.wire import JobMessage
+
+
+@dataclass(frozen=True)
+class Delete:
+    """The message has done its work."""
+
+
+@dataclass(frozen=True)
+class Visible:
+    """Let the message come again after so many seconds."""
+
+    seconds: int = 0
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Do nothing: the message comes again when its visibility timeout ends."""
+
+
+Settlement = Delete | Visible | Leave
+
+
+@dataclass
+class Delivery:
+    """One receive of one message. `settlement` is what happens to the message when Celery acknowledges it."""
+
+    queue: Queue
+    message: Message
+    job: JobMessage
+    tag: str
+    settlement: Settlement = field(default_factory=Delete)
+
+
+class Deliveries:
+    """The registry, and how many more this process has room for."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Delivery] = {}
+        self._capacity = 0
+        self._changed = Condition()
+        self._tags = itertools.count(1)
+        self.on_settled: Callable[[Delivery], None] = lambda delivery: None
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def set_capacity(self, slots: int) -> None:
+        """How many deliveries this process works on at once."""
+        with self._changed:
+            self._capacity = slots
+            self._changed.notify_all()
+
+    def hold(self, queue: Queue, message: Message, job: JobMessage) -> Delivery:
+        """Take a received message into the registry."""
+        with self._changed:
+            delivery = Delivery(queue, message, job, tag=str(next(self._tags)))
+            self._held[delivery.tag] = delivery
+            return delivery
+
+    def get(self, tag: str) -> Delivery | None:
+        return self._held.get(tag)
+
+    def all(self) -> list[Delivery]:
+        with self._changed:
+            return list(self._held.values())
+
+    def settle(self, tag: str, settlement: Settlement | None = None) -> None:
+        """Let go of a delivery, its message treated as its settlement says. Settling twice is harmless."""
+        with self._changed:
+            delivery = self._held.pop(tag, None)
+            self._changed.notify_all()
+        if delivery is not None:
+            delivery.settlement = settlement or delivery.settlement
+            self.on_settled(delivery)
+
+    def wait_for_room(self, seconds: float) -> int:
+        """How many more deliveries there is room for, waiting up to `seconds` for the first place."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._capacity > len(self._held), timeout=seconds)
+            return max(self._capacity - len(self._held), 0)
+
+    def wake(self) -> None:
+        """Let everybody who waits for room look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+
+@cache
+def deliveries() -> Deliveries:
+    """The process's registry."""
+    return Deliveries()

@@ -1,0 +1,93 @@
+"""Receive messages of one queue on a thread of its own, as many as the process has room for."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from threading import Event, Thread
+from time import monotonic
+
+import structlog
+
+from queues.clients import QueueError, QueueMissing
+from queues.deliveries import Deliveries, Delivery, Visible
+from queues.queue import Message, Outgoing, Queue, dead_letters_of, queue_for
+from queues.wire import MalformedMessage, decode
+from settings import settings
+
+log = structlog.get_logger()
+
+VISIBILITY_BEYOND_LEASE_SECONDS = 5
+"""A dead worker's message comes back this long after its lease ended."""
+BACKOFF_SECONDS = 0.5
+BACKOFF_MOST_SECONDS = 15
+ROOM_SECONDS = 60
+
+
+class Receiver:
+    """Long-polls a kind's queue while there is room, and hands deliveries to `deliver`. SQS being away is waited out."""
+
+    def __init__(self, kind: str, held: Deliveries, deliver: Callable[[Delivery], None]) -> None:
+        self.kind = kind
+        self._held = held
+        self._deliver = deliver
+        self._stopped = Event()
+        self.last_receive = monotonic()
+        self._thread = Thread(target=self._run, name=f"receiver-{kind}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Receive no more. A long poll under way may still end with messages; they are let go at once."""
+        self._stopped.set()
+        self._held.wake()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopped.is_set():
+            room = self._held.wait_for_room(ROOM_SECONDS)
+            if self._stopped.is_set() or not room:
+                continue
+            try:
+                queue = queue_for(self.kind)
+                messages = queue.receive(room, visibility_seconds=settings().lease_seconds + VISIBILITY_BEYOND_LEASE_SECONDS)
+            except QueueError as error:
+                failures += 1
+                self._wait_out(failures, error)
+                continue
+            if failures:
+                log.info("the queue answers again", kind=self.kind)
+                failures = 0
+            self.last_receive = monotonic()
+            self._take(queue, messages)
+
+    def _wait_out(self, failures: int, error: QueueError) -> None:
+        if failures == 1 or isinstance(error, QueueMissing):
+            log.warning("can't receive; trying on", kind=self.kind, reason=str(error))
+        longest = min(BACKOFF_SECONDS * 2 ** min(failures, 10), BACKOFF_MOST_SECONDS)
+        self._stopped.wait(random.uniform(longest / 2, longest))
+
+    def _take(self, queue: Queue, messages: list[Message]) -> None:
+        for message in messages:
+            try:
+                job = decode(message.body)
+            except MalformedMessage as error:
+                self._set_aside(queue, message, str(error))
+                continue
+            delivery = self._held.hold(queue, message, job)
+            if self._stopped.is_set():
+                self._held.settle(delivery.tag, Visible(0))
+            else:
+                self._deliver(delivery)
+
+    def _set_aside(self, queue: Queue, message: Message, reason: str) -> None:
+        """Into the dead-letter queue with its reason, then off the queue: it stops nobody behind it."""
+        attributes = {"Reason": {"DataType": "String", "StringValue": reason}}
+        try:
+            dead_letters_of(self.kind).send(Outgoing(message.body, attributes))
+            queue.delete([message.receipt_handle])
+        except QueueError as error:
+            log.warning("a malformed message comes again", kind=self.kind, message_id=message.message_id, reason=str(error))
+        else:
+            log.error("malformed message set aside", kind=self.kind, message_id=message.message_id, reason=reason)

@@ -1,0 +1,153 @@
+"""Celery's way to SQS: a kombu transport whose messages are ours.
+
+    broker_url = "sqs://"    broker_transport = "queues.transport:Transport"
+
+Receivers (threads with boto3's long poll) fill the registry of deliveries; this transport turns each delivery into a Celery
+message whose task id is the job's id and hands it to Celery's consumer, on the consumer's own thread. Acknowledging settles the
+delivery. Celery's prefetch count is the process's number of slots; nothing is prefetched beyond it. SQS being away never shows
+as a connection error, so Celery never restarts its consumer for it.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from kombu.transport import virtual
+
+from queues.deliveries import Deliveries, Delivery, Leave, Visible, deliveries
+from queues.receiver import Receiver
+from queues.settling import settler
+
+
+class QoS(virtual.QoS):
+    """Acknowledging goes to the registry of deliveries; a closed channel restores nothing."""
+
+    restore_at_shutdown = False
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """The registry holds it already."""
+
+    def can_consume(self) -> bool:
+        return True
+
+    def ack(self, delivery_tag: str) -> None:
+        deliveries().settle(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        deliveries().settle(delivery_tag, Visible(0) if requeue else Leave())
+
+
+class Channel(virtual.Channel):
+    """Consumes queues by receivers."""
+
+    QoS = QoS
+    do_restore = False
+
+    def __init__(self, connection: Transport, **kwargs: Any) -> None:
+        super().__init__(connection, **kwargs)
+        self._receivers: dict[str, Receiver] = {}
+
+    def queue_declare(self, queue: str | None = None, passive: bool = False, **kwargs: Any) -> Any:
+        """Nothing is asked of SQS: queues are made by provisioning alone, and looked up when used."""
+        return virtual.base.queue_declare_ok_t(queue, 0, 0)
+
+    def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any) -> None:
+        super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)
+        receiver = Receiver(queue, deliveries(), self.connection.arrived)
+        self._receivers[consumer_tag] = receiver
+        receiver.start()
+
+    def basic_cancel(self, consumer_tag: str) -> None:
+        receiver = self._receivers.pop(consumer_tag, None)
+        if receiver is not None:
+            receiver.stop()
+        super().basic_cancel(consumer_tag)
+
+    def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:
+        super().basic_qos(prefetch_size, prefetch_count, apply_global)
+        deliveries().set_capacity(prefetch_count)
+
+    def receivers(self) -> list[Receiver]:
+        return list(self._receivers.values())
+
+
+class Transport(virtual.Transport):
+    """kombu's view of SQS."""
+
+    Channel = Channel
+    driver_type = "sqs"
+    driver_name = "pressroom"
+    default_port = None
+    connection_errors = ()
+    channel_errors = ()
+
+    implements = virtual.Transport.implements.extend(asynchronous=False, exchange_type=frozenset({"direct"}), heartbeats=False)
+
+    def __init__(self, client: Any, **kwargs: Any) -> None:
+        super().__init__(client, **kwargs)
+        self._arrivals: SimpleQueue[Delivery | None] = SimpleQueue()
+        held: Deliveries = deliveries()
+        held.on_settled = settler().put
+
+    def arrived(self, delivery: Delivery) -> None:
+        """A receiver has a delivery for the consumer."""
+        self._arrivals.put(delivery)
+
+    def wake(self) -> None:
+        """End a wait in `drain_events` now, as when the worker is told to stop."""
+        self._arrivals.put(None)
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+        """Hand one delivery to its consumer.
+
+        Raises:
+            socket.timeout: none came within `timeout` seconds.
+        """
+        try:
+            delivery = self._arrivals.get(timeout=timeout)
+        except Empty:
+            raise TimeoutError from None
+        if delivery is None:
+            return
+        if delivery.job.kind not in self._callbacks:  # cancelled since: somebody else's
+            deliveries().settle(delivery.tag, Visible(0))
+            return
+        self._deliver(as_celery_message(delivery), delivery.job.kind)
+
+
+def as_celery_message(delivery: Delivery) -> dict[str, Any]:
+    """A delivery as a message of Celery's task protocol 2, the job's id as the task's.
+
+    Source: https://docs.celeryq.dev/en/stable/internals/protocol.html
+    """
+    job = delivery.job
+    return {
+        "body": json.dumps([[job.job_id], {}, {}]),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {
+            "lang": "py",
+            "task": job.kind,
+            "id": job.job_id,
+            "root_id": job.job_id,
+            "parent_id": None,
+            "group": None,
+            "retries": 0,
+            "eta": None,
+            "expires": None,
+            "timelimit": [None, None],
+            "argsrepr": repr((job.job_id,)),
+            "kwargsrepr": "{}",
+            "origin": socket.gethostname(),
+            "ignore_result": True,
+        },
+        "properties": {
+            "correlation_id": job.job_id,
+            "delivery_tag": delivery.tag,
+            "delivery_info": {"exchange": "", "routing_key": job.kind},
+            "body_encoding": None,
+        },
+    }
