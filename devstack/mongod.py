@@ -129,7 +129,7 @@ def _is_primary(client: MongoClient[dict[str, Any]], address: str) -> bool:
 
 
 def _name_member(client: MongoClient[dict[str, Any]], address: str) -> None:
-    """Make the replica set one member at `address`. The set remembers the address of an earlier run, when the port was another."""
+    """Make the replica set one member at `address`. The set remembers its port of an earlier run."""
     try:
         config = client.admin.command("replSetGetConfig")["config"]
     except OperationFailure as error:

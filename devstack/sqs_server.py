@@ -19,6 +19,8 @@ from devstack.watchdog import Watchdog
 THREADS = 64
 START_SECONDS = 60
 REGION = "us-east-1"
+KEY = "laptop"
+"""The server takes any key; this one says whose it is."""
 
 
 def application() -> object:
@@ -62,11 +64,11 @@ def start(directory: Path, watchdog: Watchdog) -> SqsServer:
 
 
 def environment(endpoint: str) -> dict[str, str]:
-    """AWS's own variables for a client of the server at `endpoint`. It takes any key."""
+    """AWS's own variables for a client of the server at `endpoint`."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "laptop",
-        "AWS_SECRET_ACCESS_KEY": "laptop",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": KEY,
     }

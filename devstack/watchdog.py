@@ -2,7 +2,7 @@
 
 Every process of the stack writes its id to a list before it becomes what it is to be. A small process of its own looks whether
 the owner of the list is still there; once it is not, it ends what stands on the list: first the `app` processes, which may want
-to write down where they are, then the `store` ones that they write to. Linux could do this by PR_SET_PDEATHSIG alone, macOS can't.
+to write down where they are, then the `store` ones that they write to. (Linux could do this by PR_SET_PDEATHSIG, macOS can't.)
 """
 
 from __future__ import annotations
