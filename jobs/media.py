@@ -64,6 +64,11 @@ def save_media(
     return record_id
 
 
+def media_names(job: Job) -> list[str]:
+    """The names of a completed job's files, in the order of its result, without asking the database."""
+    return [record_id.partition("/")[2] for record_id in (job.result or {}).get("media", [])]
+
+
 def media_of(job: Job) -> list[MediaItem]:
     """The files of a completed job, in the order of its result."""
     wanted = list((job.result or {}).get("media", []))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -68,6 +68,14 @@ class JobStore:
         with available():
             document = self._jobs.find_one(wanted)
         return Job.from_document(document) if document else None
+
+    def look(self, job_id: str) -> tuple[Job | None, datetime]:
+        """The job, and MongoDB's time at which it was read."""
+        with available():
+            document = next(self._jobs.aggregate([{"$match": {"_id": job_id}}, {"$set": {"read_at": NOW}}]), None)
+        if document is None:
+            return None, datetime.now(UTC)
+        return Job.from_document(document), document["read_at"]
 
     def page(
         self,

@@ -1,1 +1,1 @@
-"""."""
+"""Seeing what goes on: logs and events."""

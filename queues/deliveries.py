@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from queue import SimpleQueue
 from threading import Condition
 
 from queues.queue import Message, Queue
@@ -55,6 +56,7 @@ class Deliveries:
         self._capacity = 0
         self._changed = Condition()
         self._tags = itertools.count(1)
+        self._arrivals: SimpleQueue[Delivery | None] = SimpleQueue()
         self.on_settled: Callable[[Delivery], None] = lambda delivery: None
 
     def __len__(self) -> int:
@@ -66,12 +68,20 @@ class Deliveries:
             self._capacity = slots
             self._changed.notify_all()
 
-    def hold(self, queue: Queue, message: Message, job: JobMessage) -> Delivery:
-        """Take a received message into the registry."""
+    def arrive(self, queue: Queue, message: Message, job: JobMessage) -> None:
+        """Take a received message into the registry, for the consumer to fetch."""
+        delivery = Delivery(queue, message, job, tag=str(next(self._tags)))
         with self._changed:
-            delivery = Delivery(queue, message, job, tag=str(next(self._tags)))
             self._held[delivery.tag] = delivery
-            return delivery
+        self._arrivals.put(delivery)
+
+    def next_arrival(self, seconds: float | None) -> Delivery | None:
+        """The next delivery that nobody fetched yet; None if the wait was ended by `wake`.
+
+        Raises:
+            queue.Empty: none came in time.
+        """
+        return self._arrivals.get(timeout=seconds)
 
     def get(self, tag: str) -> Delivery | None:
         return self._held.get(tag)
@@ -96,9 +106,8 @@ class Deliveries:
             return max(self._capacity - len(self._held), 0)
 
     def wake(self) -> None:
-        """Let everybody who waits for room look again."""
-        with self._changed:
-            self._changed.notify_all()
+        """End the consumer's wait for a delivery now. Safe in a signal handler."""
+        self._arrivals.put(None)
 
 
 @cache

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from threading import Event, Thread
 from time import monotonic
 
 import structlog
 
 from queues.clients import QueueError, QueueMissing
-from queues.deliveries import Deliveries, Delivery, Visible
+from queues.deliveries import Deliveries
 from queues.queue import Message, Outgoing, Queue, dead_letters_of, queue_for
 from queues.wire import MalformedMessage, decode
 from settings import settings
@@ -21,16 +20,16 @@ VISIBILITY_BEYOND_LEASE_SECONDS = 5
 """A dead worker's message comes back this long after its lease ended."""
 BACKOFF_SECONDS = 0.5
 BACKOFF_MOST_SECONDS = 15
-ROOM_SECONDS = 60
+ROOM_SECONDS = 1
+"""How often a receiver without room looks whether it was stopped."""
 
 
 class Receiver:
-    """Long-polls a kind's queue while there is room, and hands deliveries to `deliver`. SQS being away is waited out."""
+    """Long-polls a kind's queue while there is room, and takes what comes into the registry. SQS being away is waited out."""
 
-    def __init__(self, kind: str, held: Deliveries, deliver: Callable[[Delivery], None]) -> None:
+    def __init__(self, kind: str, held: Deliveries) -> None:
         self.kind = kind
         self._held = held
-        self._deliver = deliver
         self._stopped = Event()
         self.last_receive = monotonic()
         self._thread = Thread(target=self._run, name=f"receiver-{kind}", daemon=True)
@@ -41,7 +40,6 @@ class Receiver:
     def stop(self) -> None:
         """Receive no more. A long poll under way may still end with messages; they are let go at once."""
         self._stopped.set()
-        self._held.wake()
 
     def _run(self) -> None:
         failures = 0
@@ -60,7 +58,10 @@ class Receiver:
                 log.info("the queue answers again", kind=self.kind)
                 failures = 0
             self.last_receive = monotonic()
-            self._take(queue, messages)
+            if self._stopped.is_set():
+                self._let_go(queue, messages)
+            else:
+                self._take(queue, messages)
 
     def _wait_out(self, failures: int, error: QueueError) -> None:
         if failures == 1 or isinstance(error, QueueMissing):
@@ -74,12 +75,14 @@ class Receiver:
                 job = decode(message.body)
             except MalformedMessage as error:
                 self._set_aside(queue, message, str(error))
-                continue
-            delivery = self._held.hold(queue, message, job)
-            if self._stopped.is_set():
-                self._held.settle(delivery.tag, Visible(0))
             else:
-                self._deliver(delivery)
+                self._held.arrive(queue, message, job)
+
+    def _let_go(self, queue: Queue, messages: list[Message]) -> None:
+        try:
+            queue.change_visibility({message.receipt_handle: 0 for message in messages})
+        except QueueError as error:
+            log.warning("messages received while stopping come again later", kind=self.kind, reason=str(error))
 
     def _set_aside(self, queue: Queue, message: Message, reason: str) -> None:
         """Into the dead-letter queue with its reason, then off the queue: it stops nobody behind it."""

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import json
 import socket
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import Any
 
 from kombu.transport import virtual
 
-from queues.deliveries import Deliveries, Delivery, Leave, Visible, deliveries
+from queues.deliveries import Delivery, Leave, Visible, deliveries
 from queues.receiver import Receiver
 from queues.settling import settler
 
@@ -56,7 +56,7 @@ class Channel(virtual.Channel):
 
     def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any) -> None:
         super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)
-        receiver = Receiver(queue, deliveries(), self.connection.arrived)
+        receiver = Receiver(queue, deliveries())
         self._receivers[consumer_tag] = receiver
         receiver.start()
 
@@ -88,17 +88,7 @@ class Transport(virtual.Transport):
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
-        self._arrivals: SimpleQueue[Delivery | None] = SimpleQueue()
-        held: Deliveries = deliveries()
-        held.on_settled = settler().put
-
-    def arrived(self, delivery: Delivery) -> None:
-        """A receiver has a delivery for the consumer."""
-        self._arrivals.put(delivery)
-
-    def wake(self) -> None:
-        """End a wait in `drain_events` now, as when the worker is told to stop."""
-        self._arrivals.put(None)
+        deliveries().on_settled = settler().put
 
     def drain_events(self, connection: Any, timeout: float | None = None) -> None:
         """Hand one delivery to its consumer.
@@ -107,7 +97,7 @@ class Transport(virtual.Transport):
             socket.timeout: none came within `timeout` seconds.
         """
         try:
-            delivery = self._arrivals.get(timeout=timeout)
+            delivery = deliveries().next_arrival(timeout)
         except Empty:
             raise TimeoutError from None
         if delivery is None:

@@ -1,0 +1,62 @@
+"""Logs that tell a job's story by its id: one line an event, as text for people or JSON for machines (`LOG_FORMAT`).
+
+Everything that logs through the standard library (Celery, gunicorn, boto3) comes out in the same form.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+from settings import settings
+
+QUIETER = (
+    "botocore",
+    "urllib3",
+    "pymongo",
+    "openai",
+    "httpx",
+    "httpcore",
+    "kombu",
+    "celery.app.trace",
+    "celery.worker.strategy",
+)
+"""Libraries whose INFO lines would drown ours. Celery's own lines on each task say less than JobTask's."""
+
+
+def configure_logging(**_: Any) -> None:
+    """Set up logging for this process."""
+    configured = settings()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if configured.log_format == "json":
+        rendering: list[Any] = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    else:
+        rendering = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=34)]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(configured.log_level)
+    if configured.log_level != "DEBUG":
+        for name in QUIETER:
+            logging.getLogger(name).setLevel(logging.WARNING)
