@@ -1,0 +1,95 @@
+"""Pictures and videos as they come from a service: fetched within bounds, opened, and measured."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from io import BytesIO
+from typing import BinaryIO
+
+import av
+import requests
+from PIL import Image, UnidentifiedImageError
+
+from jobs.errors import ProviderRefused, ProviderUnavailable
+from providers.answers import error_of
+from providers.base import MediaFile
+
+IMAGE_BYTES = 64 * 1024 * 1024
+VIDEO_BYTES = 1024 * 1024 * 1024
+_CHUNK_BYTES = 256 * 1024
+
+_VIDEO_TYPES = {"mp4": "video/mp4", "webm": "video/webm"}
+
+
+def fetch(
+    session: requests.Session, url: str, file: BinaryIO, *, most_bytes: int, timeout: tuple[float, float]
+) -> Generator[int, None, None]:
+    """Write what is at `url` to `file`, yielding how many bytes there are so far.
+
+    Raises:
+        requests.RequestException: the connection failed or broke.
+        ProviderUnavailable: the file is not there, or has more than `most_bytes`.
+    """
+    with session.get(url, stream=True, timeout=timeout) as answer:
+        if answer.status_code != requests.codes.ok:
+            error = error_of(answer.status_code, answer.headers)
+            if isinstance(error, ProviderRefused):  # the order was taken; it is the file that is missing
+                raise ProviderUnavailable(f"The AI service's file can't be fetched (HTTP {answer.status_code}).")
+            raise error
+        written = 0
+        for chunk in answer.iter_content(_CHUNK_BYTES):
+            written += file.write(chunk)
+            if written > most_bytes:
+                raise ProviderUnavailable(f"The AI service's file has more than {most_bytes // 1024**2} MiB.")
+            yield written
+
+
+def image_file(content: bytes) -> MediaFile:
+    """The picture in `content`, of the type and size it truly has.
+
+    Raises:
+        ProviderUnavailable: it is no picture, or a broken one.
+    """
+    try:
+        with Image.open(BytesIO(content)) as picture:
+            picture.load()
+            content_type = Image.MIME.get(picture.format or "", "application/octet-stream")
+            width, height = picture.size
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ProviderUnavailable("The AI service answered with something that is no picture.") from error
+    return MediaFile(
+        name=f"image.{_extension(content_type)}", content_type=content_type, file=BytesIO(content), width=width, height=height
+    )
+
+
+def video_file(file: BinaryIO) -> MediaFile:
+    """The video in `file`, of the type, size and length it truly has.
+
+    Raises:
+        ProviderUnavailable: it is no video, or a broken one.
+    """
+    file.seek(0)
+    try:
+        with av.open(file, mode="r") as container:
+            stream = container.streams.video[0]
+            formats = container.format.name.split(",")
+            width, height, length = stream.width, stream.height, container.duration
+    except (av.FFmpegError, IndexError, ValueError) as error:
+        raise ProviderUnavailable("The AI service answered with something that is no video.") from error
+    content_type = next((kind for name, kind in _VIDEO_TYPES.items() if name in formats), "application/octet-stream")
+    file.seek(0)
+    return MediaFile(
+        name=f"video.{_extension(content_type)}",
+        content_type=content_type,
+        file=file,
+        width=width,
+        height=height,
+        duration_seconds=length / av.time_base if length else None,
+    )
+
+
+def _extension(content_type: str) -> str:
+    """`png` of `image/png`, `jpg` of `image/jpeg`, `bin` of what is nothing particular."""
+    subtype = re.sub(r"\W.*", "", content_type.partition("/")[2])
+    return {"jpeg": "jpg", "octet": "bin"}.get(subtype, subtype)
