@@ -24,6 +24,8 @@ NEAR_ENOUGH_WORDS = 3
 MENTION_WORDS = 15
 """A longer topic, keyword or heading is cut where it stands inside the text."""
 OPENING_WORDS = 24
+LONG_SECTION_WORDS = 220
+"""A longer section has a second angle, a third, and so on, while there are some."""
 CHECKLIST_FROM_WORDS = 90
 FILLS_TRIED = 12
 SENTENCES_IN_PARAGRAPH = 3, 4, 5
@@ -128,13 +130,14 @@ class _Writer:
         room = self._target - count_words(self._signature)
         opening = f"# {escape(title)}\n\n{self._introduction(room - count_words(title) - self._least_of_body())}\n\n"
         sections, room = [opening], room - count_words(opening)
-        ending = self._ending(room) if self._request.word_count >= SHORTEST_WITH_ENDING else ""
+        ending = self._ending(room) if self._has_ending() else ""
         room -= count_words(ending)
+        spare = len(self._spare) // len(plan)
         for number, (heading, angle) in enumerate(plan):
             share = room // (len(plan) - number)
             if number < len(plan) - 1:
                 share = min(share, room - self._least_of(self._headings[number + 1 :]))
-            section = self._section(heading, angle, share, keywords[number])
+            section = self._section(heading, [angle, *self._further_angles(share, spare)], share, keywords[number])
             room -= count_words(section)
             sections.append(section)
         sections.append(f"{ending}{self._signature}\n")
@@ -175,7 +178,7 @@ class _Writer:
     def _own_headings(self) -> list[str]:
         count = max(1, round((self._request.word_count - 100) / SECTION_WORDS))
         angles = [phrases.ANGLES[0], *self._random.sample(phrases.ANGLES[1:], len(phrases.ANGLES) - 1)]
-        self._own_angles = angles[:count]
+        self._own_angles, self._spare = angles[:count], angles[count:]
         return [self._own_heading(number, angle) for number, angle in enumerate(self._own_angles)]
 
     def _own_heading(self, number: int, angle: Angle) -> str:
@@ -184,20 +187,29 @@ class _Writer:
             return f"{angle.heading}: {_cut(self._subject, 6)}"
         return angle.heading
 
+    def _further_angles(self, room: int, most: int) -> list[Angle]:
+        """What a long section has to say besides its first angle."""
+        number = min(most, round(room / LONG_SECTION_WORDS) - 1)
+        return [self._spare.pop() for _ in range(number)]
+
+    def _has_ending(self) -> bool:
+        return self._request.word_count >= SHORTEST_WITH_ENDING and not self._outline
+
     def _angles(self) -> list[Angle]:
         """One for each heading: where the user gave the headings, the angle whose hints it shares, else any other."""
         if not self._outline:
             return self._own_angles
         free = self._random.sample(phrases.ANGLES, len(phrases.ANGLES))
         found: dict[int, Angle] = {}
+        self._spare = free
         for number, heading in enumerate(self._headings):
             words = set(re.findall(r"\w+", heading.lower()))
             best = max(free, key=lambda angle: len(words & set(angle.hints.split())), default=None)
             if best and words & set(best.hints.split()):
                 found[number] = best
                 free.remove(best)
-        spare = cycle(free or phrases.ANGLES)
-        return [found.get(number) or next(spare) for number in range(len(self._headings))]
+        others = cycle(phrases.ANGLES)
+        return [found.get(number) or (free.pop() if free else next(others)) for number in range(len(self._headings))]
 
     def _shares_of_keywords(self, sections: int) -> list[list[str]]:
         """The keywords of each section; as many as have room."""
@@ -237,24 +249,32 @@ class _Writer:
         more = self._random.sample(phrases.ENDINGS_MORE, 1 + (self._request.word_count >= 2 * SHORTEST_WITH_ENDING))
         return f"## {heading}\n\n{' '.join([first, *map(self._voiced, more)])}\n\n"
 
-    def _section(self, heading: str, angle: Angle, room: int, keywords: list[str]) -> str:
+    def _section(self, heading: str, angles: list[Angle], room: int, keywords: list[str]) -> str:
         room -= len(heading.split())
-        fields = self._fields(angle, heading)
-        sentences = [self._lead(fields, room)]
-        room -= count_words(sentences[0])
+        lead = self._lead(self._fields(angles[0], heading), room)
+        woven = self._woven(keywords, room - count_words(lead))
+        room -= count_words(lead) + sum(map(count_words, woven))
+        paragraphs: list[str] = []
+        for number, angle in enumerate(angles):
+            share = room // (len(angles) - number)
+            opening = [] if number else [lead]
+            written = self._passage(opening, angle, self._fields(angle, heading), share, woven[number :: len(angles)])
+            room -= sum(map(count_words, written)) - sum(map(count_words, opening + woven[number :: len(angles)]))
+            paragraphs += written
+        return f"## {escape(heading)}\n\n" + "".join(f"{paragraph}\n\n" for paragraph in paragraphs)
+
+    def _passage(self, opening: list[str], angle: Angle, fields: dict[str, str], room: int, woven: list[str]) -> list[str]:
+        """The paragraphs about one angle: `opening` and `woven`, and `room` words besides."""
         checklist = self._checklist(angle, fields) if room > CHECKLIST_FROM_WORDS and self._random.random() < 0.4 else ""
-        room -= count_words(checklist)
-        woven = self._woven(keywords, room)
-        room -= sum(map(count_words, woven))
-        own = [self._voiced(sentence) for sentence in angle.own]
-        for sentence in self._body(own, fields, room):
+        sentences, woven = [*opening], [*woven]
+        for sentence in self._body([self._voiced(own) for own in angle.own], fields, room - count_words(checklist)):
             if woven and len(sentences) % 3 == 2:
                 sentences.append(woven.pop())
             sentences.append(sentence)
         paragraphs = self._paragraphs(sentences + woven)
         if checklist:
             paragraphs.insert(min(len(paragraphs), self._random.choice((1, 2))), checklist)
-        return f"## {escape(heading)}\n\n" + "".join(f"{paragraph}\n\n" for paragraph in paragraphs)
+        return paragraphs
 
     def _lead(self, fields: dict[str, str], room: int) -> str:
         long = phrases.OUTLINE_LEADS if self._outline and self._random.random() < 0.5 else phrases.LEADS
