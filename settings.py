@@ -39,6 +39,11 @@ class Settings(BaseSettings):
         description="Where MongoDB is. A replica set, be it of one member: transactions and change streams need it.",
     )
     mongodb_database: str = Field(default="pressroom", description="The database of the jobs.")
+    aws_region: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"),
+        description="The region of the queues and the bucket. Unset: as AWS's own configuration files say.",
+    )
     queue_prefix: str = Field(
         default="", pattern=r"^[A-Za-z0-9_-]{0,40}$", description="Stands before every queue's name: `staging-`."
     )

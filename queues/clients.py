@@ -47,8 +47,7 @@ class QueueRefused(QueueError):
 @cache
 def session() -> Any:
     """The process's boto3 session."""
-    settings()  # puts a running laptop stack's addresses into the environment, where boto3 looks
-    return boto3.session.Session()
+    return boto3.session.Session(region_name=settings().aws_region)
 
 
 _making = Lock()  # sessions are not thread-safe, clients are
@@ -64,7 +63,12 @@ def make_client(service: str, *, read_seconds: float = READ_SECONDS, connections
         tcp_keepalive=True,
     )
     with translated(service.upper()), _making:
-        return session().client(service, config=config)
+        try:
+            return session().client(service, config=config)
+        except ValueError as error:  # botocore's word for an address that is none
+            raise QueueRefused(
+                f"{service.upper()}: {error}. Correct AWS_ENDPOINT_URL, or leave it out for AWS itself."
+            ) from error
 
 
 @cache

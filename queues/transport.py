@@ -17,6 +17,7 @@ from typing import Any
 
 from kombu.transport import virtual
 
+from queues.clients import sqs
 from queues.deliveries import Delivery, Leave, Visible, deliveries
 from queues.receiver import Receiver
 from queues.settling import settler
@@ -81,6 +82,7 @@ class Transport(virtual.Transport):
     driver_type = "sqs"
     driver_name = "pressroom"
     default_port = None
+    can_parse_url = True
     connection_errors = ()
     channel_errors = ()
 
@@ -89,6 +91,14 @@ class Transport(virtual.Transport):
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
         deliveries().on_settled = settler().put
+
+    @property
+    def default_connection_params(self) -> dict[str, Any]:
+        return {}
+
+    def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
+        """Where the queues are, for Celery's banner and log."""
+        return f"sqs+{sqs().meta.endpoint_url}"
 
     def drain_events(self, connection: Any, timeout: float | None = None) -> None:
         """Hand one delivery to its consumer.
