@@ -1,1 +1,38 @@
-"""."""
+"""The web process: the API and its documentation. `flask --app web …` and gunicorn's `web:create_app()` start here."""
+
+from __future__ import annotations
+
+import sys
+
+from flask import Flask
+
+from monitoring.logs import configure_logging
+from settings import SettingsError, settings
+from web import content, docs, health, identity, jobs, kinds, media, openapi, problems, requestlog, security
+from web.body import MOST_BODY_BYTES
+
+UNUSABLE_SETTINGS = 3
+"""The exit status that gunicorn takes for "don't start me again"."""
+
+
+def create_app() -> Flask:
+    """The application. With settings that can't be used the process ends, and says which."""
+    _check_settings()
+    configure_logging()
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES
+    requestlog.register(app)
+    identity.register(app)
+    problems.register(app)
+    security.register(app)
+    for concept in (content, media, jobs, kinds, health, openapi, docs):
+        app.register_blueprint(concept.blueprint)
+    return app
+
+
+def _check_settings() -> None:
+    try:
+        settings()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(UNUSABLE_SETTINGS) from None

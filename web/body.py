@@ -1,0 +1,153 @@
+"""The request's body and query: read, held against a model, and refused with every fault named."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import structlog
+from flask import request
+from pydantic import BaseModel, ValidationError
+
+from web.faults import MOST_FAULTS, faults, path, shown
+from web.problems import Fault, Problem
+
+MOST_BODY_BYTES = 1024 * 1024
+MOST_DEPTH = 32
+MOST_INTEGER = 2**63 - 1
+MOST_DIGITS = 20
+"""Of an integer; a longer one is out of range whatever it is, and is not worth converting."""
+
+log = structlog.get_logger("web")
+
+M = TypeVar("M", bound=BaseModel)
+Way = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class OneOf(Generic[M]):
+    """A body that is one of several models; its field `type` says which."""
+
+    name: str
+    models: Mapping[str, type[M]]
+
+    def pick(self, document: Mapping[str, Any]) -> type[M]:
+        """The model of `document`, which is refused if its type is none of ours."""
+        asked = document.get("type")
+        if isinstance(asked, str) and asked in self.models:
+            return self.models[asked]
+        there_are = ", ".join(self.models)
+        message = (
+            f"type is {shown(asked)}: send one of {there_are}."
+            if "type" in document
+            else f"type is missing: add one of {there_are}."
+        )
+        raise refused([Fault(field="type", message=message)])
+
+
+def read(expected: type[M] | OneOf[M]) -> M:
+    """The request's body as a model. A model that ignores unknown fields has them named in the log.
+
+    Raises:
+        Problem: 400, 413, 415 or 422, with the fields at fault.
+    """
+    document = _document()
+    if broken := list(_unfit(document)):
+        raise refused(broken[:MOST_FAULTS])
+    model = expected.pick(document) if isinstance(expected, OneOf) else expected
+    return _validated(model, document)
+
+
+def read_query(model: type[M]) -> M:
+    """The request's query as a model.
+
+    Raises:
+        Problem: 422, with the parameters at fault.
+    """
+    document = request.args.to_dict()
+    if broken := list(_unfit(document)):
+        raise refused(broken)
+    return _validated(model, document)
+
+
+def refused(errors: list[Fault]) -> Problem:
+    """The problem of a request with these faults."""
+    fields = ", ".join(dict.fromkeys(error.field for error in errors[:3]))
+    more = f" and {len(errors) - 3} more" if len(errors) > 3 else ""
+    return Problem(422, f"Nothing was accepted. At fault: {fields}{more}.", errors=errors)
+
+
+def _validated(model: type[M], document: dict[str, Any]) -> M:
+    if model.model_config.get("extra") == "ignore":
+        _tell_ignored(document, model)
+    try:
+        return model.model_validate(document, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise refused(faults(error, model)) from None
+
+
+def _document() -> dict[str, Any]:
+    raw = request.get_data(cache=False)  # longer than MAX_CONTENT_LENGTH: 413 before a byte is read
+    if not raw.strip():
+        raise Problem(400, "The request has no body. Send a JSON object.")
+    if not request.is_json:
+        raise Problem(415, "The body is not sent as JSON. Send it with the header Content-Type: application/json.")
+    try:
+        document = json.loads(raw, parse_int=_integer)
+    except UnicodeDecodeError:
+        raise Problem(400, "The body is not UTF-8. Send JSON in UTF-8.") from None
+    except RecursionError:
+        raise Problem(400, f"The body is nested too deeply. Send at most {MOST_DEPTH} levels.") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Problem(400, f"The body is not JSON: {error.msg} at {where}.") from None
+    if not isinstance(document, dict):
+        raise refused([Fault(field="body", message=f"body is {shown(document)}: send an object.")])
+    return document
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= MOST_DIGITS else math.inf
+
+
+def _unfit(value: object, way: Way = ()) -> Iterator[Fault]:
+    """What JSON, Unicode or MongoDB can't hold, whatever the model would say to it."""
+    if isinstance(value, dict | list):
+        if len(way) >= MOST_DEPTH:
+            yield _fault(way, f"is nested too deeply: send at most {MOST_DEPTH} levels")
+            return
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+        for step, entry in entries:
+            if isinstance(step, str) and (what := _unfit_text(step)):
+                yield _fault((*way, ascii(step).strip("'")), f"is a name that holds {what}: leave it out")
+            yield from _unfit(entry, (*way, step))
+    elif isinstance(value, str) and (what := _unfit_text(value)):
+        yield _fault(way, f"holds {what}: leave it out")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield _fault(way, "is not a number that JSON can hold: send a smaller one, and neither NaN nor Infinity")
+    elif isinstance(value, int) and abs(value) > MOST_INTEGER:
+        yield _fault(way, "is too large a number: send a smaller one")
+
+
+def _unfit_text(text: str) -> str:
+    if "\0" in text:
+        return "the character NUL"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "half of a surrogate pair"
+    return ""
+
+
+def _fault(way: Way, words: str) -> Fault:
+    field = path(way).encode(errors="backslashreplace").decode()
+    return Fault(field=field, message=f"{field} {words}.")
+
+
+def _tell_ignored(document: Mapping[str, Any], model: type[BaseModel]) -> None:
+    known = {field.alias or name for name, field in model.model_fields.items()}
+    if unknown := sorted(set(document) - known):
+        log.warning("unknown fields ignored", fields=[name[:100] for name in unknown[:20]])

@@ -1,0 +1,43 @@
+"""Files from our own store: whole, in ranges, or not at all when the client has them already."""
+
+from __future__ import annotations
+
+from flask import Response, request
+from werkzeug.http import dump_options_header
+from werkzeug.wsgi import FileWrapper
+
+from jobs.files import files
+from jobs.media import MediaItem
+from web.problems import not_found
+
+CHUNK_BYTES = 256 * 1024
+CACHED_SECONDS = 3600
+SHOWN_BY_BROWSERS = "image/png", "image/jpeg", "image/webp", "image/gif", "video/mp4", "video/webm"
+
+
+def stream(item: MediaItem) -> Response:
+    """The file's bytes, in the range that the request asks for.
+
+    Raises:
+        werkzeug.exceptions.RequestedRangeNotSatisfiable: the file ends before that range.
+    """
+    file = files().open(item.key)
+    if file is None:
+        raise not_found("such file of this job any more")
+    try:
+        response = Response(FileWrapper(file, CHUNK_BYTES), mimetype=item.content_type, direct_passthrough=True)
+        response.content_length = item.bytes
+        response.set_etag(item.key.replace("/", "-"))  # a key is never written twice
+        response.headers["Cache-Control"] = f"private, max-age={CACHED_SECONDS}"
+        response.headers["Content-Disposition"] = _disposition(item)
+        response.make_conditional(request.environ, accept_ranges=True, complete_length=item.bytes)
+    except BaseException:
+        file.close()
+        raise
+    return response
+
+
+def _disposition(item: MediaItem) -> str:
+    # what a browser would run (SVG, HTML) is downloaded: providers are not ours
+    is_shown = item.content_type in SHOWN_BY_BROWSERS
+    return dump_options_header("inline" if is_shown else "attachment", {"filename": item.name})

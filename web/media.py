@@ -1,0 +1,106 @@
+"""Images and videos, by the endpoints that the system's documents name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from flask import Blueprint, Response
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
+
+from jobs.store import store
+from jobs.submit import Order, submit
+from providers.requests import ImageRequest, VideoRequest
+from web.body import OneOf, read, read_query
+from web.identity import current_user
+from web.operations import Operation, Reply, describe
+from web.problems import not_found
+from web.render import Accepted, MediaJob, Shape, accepted, answer, job_path
+from web.requestlog import about
+
+blueprint = Blueprint("media", __name__)
+
+
+def _refuse(_: Any) -> None:
+    raise PydanticCustomError("not_available", "not available yet", {"remedy": "send a prompt and get a video made from it"})
+
+
+class ImageOrder(ImageRequest):
+    """An image to make. Fields that are not known are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Literal["image"] = Field(description="What to make.")
+
+    def order(self, user_id: str) -> Order:
+        """The order of this image for a user."""
+        payload = self.model_dump(mode="json", include=set(ImageRequest.model_fields))
+        return Order(kind="images", payload=payload, user_id=user_id)
+
+
+class VideoOrder(VideoRequest):
+    """A video to make. Fields that are not known are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Literal["video"] = Field(description="What to make.")
+    # known, so that nobody takes the video made from a prompt for their own one transcoded
+    video_url: SkipJsonSchema[Annotated[None, BeforeValidator(_refuse)]] = None
+
+    def order(self, user_id: str) -> Order:
+        """The order of this video for a user."""
+        payload = self.model_dump(mode="json", include=set(VideoRequest.model_fields))
+        return Order(kind="videos", payload=payload, user_id=user_id)
+
+
+class MediaQuery(Shape):
+    """Which job."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    job_id: str = Field(min_length=1, max_length=64, description="The id that the order was answered with.")
+
+
+MEDIA_ORDER: OneOf[ImageOrder | VideoOrder] = OneOf("MediaOrder", {"image": ImageOrder, "video": VideoOrder})
+
+
+@blueprint.post("/api/media/generate")
+@describe(
+    Operation(
+        section="Images and videos",
+        summary="Order an image or a video",
+        detail="Answers at once. Ask `GET /api/media/generate?jobId=…` how it is.",
+        body=MEDIA_ORDER,
+        examples={
+            "An image": {"type": "image", "prompt": "A lighthouse at dawn", "size": "1024x1024", "style": "watercolour"},
+            "A video": {"type": "video", "prompt": "Waves on a beach", "duration": 5, "size": "1280x720"},
+        },
+        replies={202: Reply(what="Accepted.", shape=Accepted)},
+    )
+)
+def generate() -> Response:
+    job = submit(read(MEDIA_ORDER).order(current_user().id))
+    about(job.id)
+    return accepted(Accepted(job_id=job.id), job_path(job.id))
+
+
+@blueprint.get("/api/media/generate")
+@describe(
+    Operation(
+        section="Images and videos",
+        summary="Follow an image or a video",
+        detail="`media` holds the files once the job is completed.",
+        query=MediaQuery,
+        problems=(404,),
+        examples={"": {"jobId": "6b02f3d1c55e4b0c9a37d2f1e8b4a690"}},
+        replies={200: Reply(what="The job as it is now, and its files.", shape=MediaJob)},
+    )
+)
+def show() -> Response:
+    job_id = read_query(MediaQuery).job_id
+    about(job_id)
+    job = store().get(job_id, current_user().id)
+    if job is None:
+        raise not_found("such job")
+    return answer(MediaJob.of(job))

@@ -1,0 +1,222 @@
+"""The API's own description, OpenAPI 3.1: made from the routes, the models that validate and the shapes that answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from flask import Blueprint, Flask, Response, current_app
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import models_json_schema
+from werkzeug.routing import Rule
+
+from web.body import OneOf
+from web.identity import OPEN
+from web.operations import JSON, Operation, Reply, describe, operation_of
+from web.problems import ProblemDocument
+from web.render import base_url
+
+REFERENCES = "#/components/schemas/{model}"
+BODY_PROBLEMS = 400, 413, 415, 422
+SIGNED_IN_PROBLEMS = 401, 403, 503
+PARAMETERS = {
+    "job_id": ("The job's id.", "6b02f3d1c55e4b0c9a37d2f1e8b4a690"),
+    "name": ("The file's name, as the job's links have it.", "image.png"),
+}
+"""What stands in paths, and an example of each."""
+PROBLEMS = {
+    400: "The body is empty or is not JSON.",
+    401: "Nobody is signed in.",
+    403: "Not for you.",
+    404: "There is no such thing, or it is another user's.",
+    409: "The job's state does not allow this.",
+    413: "The body is larger than 1 MiB.",
+    415: "The body is not sent as `application/json`.",
+    416: "The file ends before that range.",
+    422: "Some fields can't be accepted; `errors` names each, with the remedy.",
+    503: "What we need does not answer just now; `Retry-After` says when to try again.",
+}
+ABOUT = (
+    "Order articles, images and videos made by AI. An order is answered at once with a job; "
+    "the job goes on by itself, and is asked about whenever you like."
+)
+
+blueprint = Blueprint("openapi", __name__)
+
+
+@blueprint.get("/openapi.json")
+@describe(
+    Operation(
+        section="Health",
+        summary="Fetch this description",
+        detail="OpenAPI 3.1, for tools that make clients and tests.",
+        replies={200: Reply(what="The OpenAPI document.", other_types=(JSON,))},
+    )
+)
+def show() -> Response:
+    return Response(json.dumps(document(current_app)), mimetype=JSON)
+
+
+def document(app: Flask) -> dict[str, Any]:
+    """The OpenAPI document of every described route."""
+    paths: dict[str, dict[str, Any]] = {}
+    told = list(_described(app))
+    for rule, method, operation in told:
+        paths.setdefault(_path(rule), {})[method.lower()] = _operation(rule, method, operation)
+    sections = dict.fromkeys(operation.section for _, _, operation in told)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Pressroom", "version": "1", "summary": "AI content, ordered over HTTP.", "description": ABOUT},
+        "servers": [{"url": base_url()}],
+        "tags": [{"name": section} for section in sections],
+        "paths": paths,
+        "components": {"schemas": _schemas([operation for _, _, operation in told])},
+    }
+
+
+def _described(app: Flask) -> Iterator[tuple[Rule, str, Operation]]:
+    for rule in app.url_map.iter_rules():
+        operation = operation_of(app.view_functions[rule.endpoint])
+        if operation:
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                yield rule, method, operation
+
+
+def _path(rule: Rule) -> str:
+    return re.sub(r"<(\w+)>", lambda found: "{" + to_camel(found[1]) + "}", rule.rule)
+
+
+def _operation(rule: Rule, method: str, operation: Operation) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "operationId": rule.endpoint.replace(".", "_"),
+        "tags": [operation.section],
+        "summary": operation.summary,
+        "description": operation.detail or operation.summary + ".",
+        "responses": {
+            **{str(status): _reply(reply) for status, reply in operation.replies.items()},
+            **{str(status): _problem(status) for status in _problem_statuses(rule, operation)},
+        },
+        "x-codeSamples": list(_curls(_path(rule), method, operation)),
+    }
+    if parameters := [*_path_parameters(rule), *_query_parameters(operation)]:
+        told["parameters"] = parameters
+    if operation.body:
+        told["requestBody"] = {"required": True, "content": {JSON: _body(operation)}}
+    return told
+
+
+def _problem_statuses(rule: Rule, operation: Operation) -> list[int]:
+    statuses = {*operation.problems}
+    statuses |= {*BODY_PROBLEMS} if operation.body else set()
+    statuses |= {422} if operation.query else set()
+    statuses |= {404} if rule.arguments else set()
+    statuses |= {*SIGNED_IN_PROBLEMS} if rule.endpoint.partition(".")[0] not in OPEN else set()
+    return sorted(statuses)
+
+
+def _reply(reply: Reply) -> dict[str, Any]:
+    content: dict[str, Any] = {name: {} for name in reply.other_types}
+    if reply.shape:
+        shapes = reply.shape if isinstance(reply.shape, tuple) else (reply.shape,)
+        references = [_reference(shape) for shape in shapes]
+        content = {JSON: {"schema": references[0] if len(references) == 1 else {"anyOf": references}}} | content
+    told: dict[str, Any] = {"description": reply.what}
+    if content:
+        told["content"] = content
+    if reply.headers:
+        told["headers"] = {name: {"description": words, "schema": {"type": "string"}} for name, words in reply.headers.items()}
+    return told
+
+
+def _problem(status: int) -> dict[str, Any]:
+    words = PROBLEMS.get(status, HTTPStatus(status).phrase)
+    return {"description": words, "content": {"application/problem+json": {"schema": _reference(ProblemDocument)}}}
+
+
+def _body(operation: Operation) -> dict[str, Any]:
+    body = operation.body
+    assert body is not None
+    named = REFERENCES.format(model=body.name) if isinstance(body, OneOf) else _reference(body)["$ref"]
+    examples = {
+        to_camel(name.replace(" ", "_")): {"summary": name, "value": value} for name, value in operation.examples.items()
+    }
+    return {"schema": {"$ref": named}, "examples": examples}
+
+
+def _path_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
+    for name in re.findall(r"<(\w+)>", rule.rule):
+        words, example = PARAMETERS[name]
+        yield {
+            "name": to_camel(name),
+            "in": "path",
+            "required": True,
+            "description": words,
+            "schema": {"type": "string"},
+            "example": example,
+        }
+
+
+def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
+    if not operation.query:
+        return
+    schema = operation.query.model_json_schema(by_alias=True, ref_template=REFERENCES)
+    for name, field in schema["properties"].items():
+        words = field.pop("description", "")
+        required = name in schema.get("required", [])
+        yield {"name": name, "in": "query", "required": required, "description": words, "schema": field}
+
+
+def _curls(path: str, method: str, operation: Operation) -> Iterator[dict[str, str]]:
+    """A command for each example, to be pasted into a shell."""
+    for name, (_, example) in PARAMETERS.items():
+        path = path.replace("{" + to_camel(name) + "}", example)
+    address = base_url() + path
+    for label, example in (operation.examples or {"": None}).items():
+        if method == "GET":
+            query = "&".join(f"{name}={value}" for name, value in (example or {}).items())
+            source = f"curl '{address}?{query}'" if query else f"curl {address}"
+        else:
+            written = json.dumps(example, indent=2, ensure_ascii=False).replace("'", "'\\''")
+            source = f"curl {address} \\\n  -H 'Content-Type: application/json' \\\n  -d '{written}'"
+        yield {"lang": "Shell", "label": label or operation.summary, "source": source}
+
+
+def _schemas(operations: list[Operation]) -> dict[str, Any]:
+    """Every model of the operations by its name."""
+    bodies: dict[type[BaseModel], None] = {}
+    unions: dict[str, Mapping[str, type[BaseModel]]] = {}
+    answers: dict[type[BaseModel], None] = {ProblemDocument: None}
+    for operation in operations:
+        if isinstance(operation.body, OneOf):
+            unions[operation.body.name] = operation.body.models
+            bodies |= dict.fromkeys(operation.body.models.values())
+        elif operation.body:
+            bodies[operation.body] = None
+        if operation.query:
+            bodies[operation.query] = None
+        for reply in operation.replies.values():
+            shapes = reply.shape if isinstance(reply.shape, tuple) else (reply.shape,)
+            answers |= dict.fromkeys(shape for shape in shapes if shape)
+    _, schemas = models_json_schema(
+        [*((model, "validation") for model in bodies), *((model, "serialization") for model in answers)],
+        by_alias=True,
+        ref_template=REFERENCES,
+    )
+    named: dict[str, Any] = schemas["$defs"]
+    return named | {name: _union(models) for name, models in unions.items()}
+
+
+def _union(models: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
+    references = {word: _reference(model)["$ref"] for word, model in models.items()}
+    return {
+        "oneOf": [{"$ref": reference} for reference in references.values()],
+        "discriminator": {"propertyName": "type", "mapping": references},
+    }
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": REFERENCES.format(model=model.__name__)}

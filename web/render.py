@@ -1,0 +1,287 @@
+"""Jobs as the API shows them. The OpenAPI document is made from these shapes, so they say what each field is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from flask import Response, request, url_for
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from jobs.content import article
+from jobs.document import Job
+from jobs.life import Status
+from jobs.media import media_names, media_of
+from settings import settings
+
+
+class Shape(BaseModel):
+    """The base of what the API answers: camelCase outside."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True)
+
+
+class Accepted(Shape):
+    """The order was accepted; the job is on its way."""
+
+    success: Literal[True] = True
+    job_id: str = Field(description="The job's id, for asking how it is.")
+    message: str = Field(default="Job queued successfully", description="The same in words.")
+
+
+class AcceptedMany(Shape):
+    """The orders were accepted, each as a job of its own."""
+
+    success: Literal[True] = True
+    job_ids: list[str] = Field(description="The jobs' ids, in the order of `topics`.")
+    message: str = Field(description="The same in words.")
+
+    @classmethod
+    def of(cls, jobs: list[Job]) -> Self:
+        words = "1 job queued successfully" if len(jobs) == 1 else f"{len(jobs)} jobs queued successfully"
+        return cls(job_ids=[job.id for job in jobs], message=words)
+
+
+class ShortError(Shape):
+    """Why a job did not succeed."""
+
+    code: str = Field(description="A stable word, as in `provider_unavailable`.")
+    message: str = Field(description="The same in words, with what to do.")
+
+
+class JobError(ShortError):
+    """Why the last attempt did not succeed."""
+
+    retryable: bool = Field(description="Whether another attempt may help.")
+    attempt: int = Field(description="The attempt it happened in.")
+    at: datetime = Field(description="When.")
+
+
+class ArticleText(Shape):
+    """A finished article."""
+
+    title: str = Field(description="The article's title.")
+    content: str = Field(description="The article in Markdown, its title the first heading.")
+    word_count: int = Field(description="How many words it has.")
+    content_id: str = Field(description="The id it is stored under.")
+
+    @classmethod
+    def of(cls, job: Job) -> Self | None:
+        """None where the job has no article."""
+        found = article(job)
+        return cls(**found) if found else None
+
+
+class ContentJob(Shape):
+    """A job in brief."""
+
+    job_id: str = Field(description="The job's id.")
+    type: str = Field(description="The kind of job.")
+    status: Status = Field(description="Where the job is in its life.")
+    progress: int = Field(ge=0, le=100, description="How far it is, in percent.")
+    message: str = Field(description="What it is doing, in words for its user.")
+    attempts: int = Field(description="How often it was started.")
+    created_at: datetime = Field(description="When it was accepted.")
+    started_at: datetime | None = Field(description="When a worker first took it.")
+    finished_at: datetime | None = Field(description="When it came to its end.")
+    error: ShortError | None = Field(description="Why it did not succeed, or why its last attempt did not.")
+    result: ArticleText | None = Field(description="The article, once the job is completed.")
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls(
+            job_id=job.id,
+            type=job.kind,
+            status=job.status,
+            progress=job.progress.percent,
+            message=_in_words(job),
+            attempts=job.attempts,
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            error=ShortError.model_validate(job.error) if job.error else None,
+            result=ArticleText.of(job),
+        )
+
+
+class MediaFile(Shape):
+    """An image or a video."""
+
+    name: str = Field(description="The file's name.")
+    url: str = Field(description="Where to fetch it.")
+    content_type: str = Field(description="Its media type, as in `image/png`.")
+    bytes: int = Field(description="Its size.")
+    width: int | None = Field(description="Pixels.")
+    height: int | None = Field(description="Pixels.")
+    duration: float | None = Field(description="Seconds; null for images.")
+
+    @classmethod
+    def all_of(cls, job: Job) -> list[Self]:
+        return [
+            cls(
+                name=item.name,
+                url=media_url(job, item.name),
+                content_type=item.content_type,
+                bytes=item.bytes,
+                width=item.width,
+                height=item.height,
+                duration=item.duration_seconds,
+            )
+            for item in media_of(job)
+        ]
+
+
+class MediaJob(Shape):
+    """A job and what it made."""
+
+    job: ContentJob
+    media: list[MediaFile] | None = Field(description="The files, once the job is completed.")
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls(job=ContentJob.of(job), media=MediaFile.all_of(job) or None)
+
+
+class ProgressShape(Shape):
+    """How far a job is."""
+
+    percent: int = Field(ge=0, le=100, description="How far it is.")
+    stage: str = Field(description="What it is doing, in words for its user.")
+
+
+class WaitingFor(Shape):
+    """What a job waits for before it may start."""
+
+    reason: str = Field(description="What it waits for.")
+    until: datetime | None = Field(description="Until when, if that is known.")
+
+
+class Usage(Shape):
+    """What the AI provider says the job used."""
+
+    input_tokens: int = Field(default=0, description="Tokens read.")
+    output_tokens: int = Field(default=0, description="Tokens written.")
+    images: int = Field(default=0, description="Images made.")
+    video_seconds: float = Field(default=0, description="Seconds of video made.")
+
+
+class Links(Shape):
+    """Where to go from here."""
+
+    self_: str = Field(alias="self", description="This job.")
+    result: str | None = Field(description="Its result, once it is completed.")
+    media: list[str] = Field(description="Its files, once it is completed.")
+
+
+class JobShape(Shape):
+    """A job."""
+
+    job_id: str = Field(description="The job's id.")
+    type: str = Field(description="The kind of job.")
+    status: Status = Field(description="Where the job is in its life.")
+    progress: ProgressShape = Field(description="How far it is.")
+    priority: Literal["normal", "high"] = Field(description="The lane it waits in.")
+    waiting_for: WaitingFor | None = Field(description="Why it does not start yet, if something holds it back.")
+    attempts: int = Field(description="How often it was started.")
+    max_attempts: int = Field(description="How often it may be started.")
+    error: JobError | None = Field(description="Why it did not succeed, or why its last attempt did not.")
+    provider: str | None = Field(description="The AI provider that was asked for; null for the server's own choice.")
+    model_id: str | None = Field(description="The model that was asked for; null for the provider's own choice.")
+    created_at: datetime = Field(description="When it was accepted.")
+    started_at: datetime | None = Field(description="When a worker first took it.")
+    finished_at: datetime | None = Field(description="When it came to its end.")
+    expires_at: datetime | None = Field(description="When it ends by itself if it has not started.")
+    usage: Usage | None = Field(description="What it used, once it is completed.")
+    metadata: dict[str, str] = Field(description="What its sender attached.")
+    message_id: str | None = Field(description="SQS's id of its message; null while it waits to be sent.")
+    related_jobs: list[str] = Field(description="Jobs that followed from it, as the image of an article.")
+    links: Links = Field(description="Where to go from here.")
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls(
+            job_id=job.id,
+            type=job.kind,
+            status=job.status,
+            progress=ProgressShape(percent=job.progress.percent, stage=job.progress.stage),
+            priority="high" if job.priority == "high" else "normal",
+            waiting_for=WaitingFor.model_validate(job.waiting_for) if job.waiting_for else None,
+            attempts=job.attempts,
+            max_attempts=job.max_attempts,
+            error=JobError.model_validate(job.error) if job.error else None,
+            provider=job.provider,
+            model_id=job.model_id,
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            expires_at=job.expires_at,
+            usage=Usage.model_validate(job.usage) if job.usage else None,
+            metadata=dict(job.metadata),
+            message_id=job.message_id,
+            related_jobs=job.related_jobs,
+            links=_links(job),
+        )
+
+
+class JobPage(Shape):
+    """A page of jobs, the newest first."""
+
+    jobs: list[JobShape]
+    next: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")
+
+
+class JobResult(Shape):
+    """What a completed job made."""
+
+    job_id: str = Field(description="The job's id.")
+    type: str = Field(description="The kind of job.")
+    article: ArticleText | None = Field(description="The article, if it made one.")
+    media: list[MediaFile] = Field(description="The images and videos, if it made some.")
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls(job_id=job.id, type=job.kind, article=ArticleText.of(job), media=MediaFile.all_of(job))
+
+
+def answer(shape: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The shape as JSON."""
+    return Response(shape.model_dump_json(by_alias=True), status, headers, mimetype="application/json")
+
+
+def accepted(shape: BaseModel, location: str) -> Response:
+    """202, and where to follow what was accepted."""
+    return answer(shape, 202, {"Location": location})
+
+
+def job_path(job_id: str) -> str:
+    """The path of a job."""
+    return url_for("jobs.show", job_id=job_id)
+
+
+def media_url(job: Job, name: str) -> str:
+    """The whole address of a job's file; it stays the same as long as the file is kept."""
+    return base_url() + url_for("jobs.media", job_id=job.id, name=name)
+
+
+def base_url() -> str:
+    """Where the client reaches us, without a slash at its end."""
+    return settings().public_url or request.host_url.rstrip("/")
+
+
+def _links(job: Job) -> Links:
+    is_completed = job.status is Status.COMPLETED
+    return Links(
+        self_=base_url() + job_path(job.id),
+        result=base_url() + url_for("jobs.result", job_id=job.id) if is_completed else None,
+        media=[media_url(job, name) for name in media_names(job)],
+    )
+
+
+def _in_words(job: Job) -> str:
+    """What the job is doing; of one that did not succeed, why."""
+    if job.status.is_final and job.error:
+        message: Any = job.error["message"]
+        return str(message)
+    return job.progress.stage or job.status.capitalize()
