@@ -1,0 +1,108 @@
+"""Each verb against each status: the store's writes hold to the table of transitions, and the table is the one on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from jobs.life import TRANSITIONS, Status
+from jobs.store import JobStore, store
+from tests.jobs.jobs import TOKEN, document
+
+PAST = datetime.now(UTC) - timedelta(minutes=1)
+
+Verb = Callable[[JobStore, str], object]
+
+# How each verb is called, and the fields that let it succeed wherever its status allows it.
+VERBS: dict[str, tuple[Verb, dict[str, Any]]] = {
+    "mark_sent": (lambda s, i: s.mark_sent({i: "m"}, n=1), {}),
+    "claim": (lambda s, i: s.claim(i, token="new", worker="w", message_id="m"), {}),
+    "renew": (lambda s, i: s.renew([TOKEN]), {}),
+    "progress": (lambda s, i: s.progress(i, TOKEN, percent=5, stage="s"), {}),
+    "checkpoint": (lambda s, i: s.checkpoint(i, TOKEN, {"a": 1}), {}),
+    "complete": (lambda s, i: s.complete(i, TOKEN, result={"r": 1}, usage={}), {}),
+    "fail": (lambda s, i: s.fail(i, TOKEN, code="internal", message="m", retryable=False), {}),
+    "retry_later": (lambda s, i: s.retry_later(i, TOKEN, seconds=5, code="internal", message="m"), {}),
+    "park": (lambda s, i: s.park(i, TOKEN, reason="user_cap", seconds=None), {}),
+    "hand_back": (lambda s, i: s.hand_back(i, TOKEN), {}),
+    "request_cancel": (lambda s, i: s.request_cancel(i, "ada"), {}),
+    "cancel": (lambda s, i: s.cancel(i, None), {"cancel_requested": PAST, "lease_seconds": -1}),
+    "expire": (lambda s, i: s.expire(i), {"expires_at": PAST}),
+    "requeue": (lambda s, i: s.requeue(i, by="test"), {}),
+    "effect_done": (lambda s, i: s.effect_done(i, "k"), {"effects": [{"key": "k"}]}),
+}
+
+ALLOWED = {
+    "mark_sent": "queued retrying",
+    "claim": "queued retrying processing",
+    "renew": "processing",
+    "progress": "processing",
+    "checkpoint": "processing",
+    "complete": "processing",
+    "fail": "processing",
+    "retry_later": "processing",
+    "park": "processing",
+    "hand_back": "processing",
+    "request_cancel": "scheduled queued retrying processing",
+    "cancel": "scheduled queued retrying processing",
+    "expire": "scheduled queued",
+    "requeue": "failed expired cancelled",
+    "effect_done": "completed failed cancelled expired",
+}
+LEADS_TO = {
+    "claim": "processing",
+    "complete": "completed",
+    "fail": "failed",
+    "retry_later": "retrying",
+    "park": "queued",
+    "hand_back": "queued",
+    "cancel": "cancelled",
+    "expire": "expired",
+    "requeue": "queued",
+}
+
+
+def test_the_verbs_of_these_tests_are_those_of_the_table() -> None:
+    assert VERBS.keys() == TRANSITIONS.keys() == ALLOWED.keys()
+
+
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_a_verb_moves_a_job_only_from_the_statuses_that_allow_it(verb: str, status: Status, database: Any) -> None:
+    call, fields = VERBS[verb]
+    if verb == "claim" and status is Status.PROCESSING:
+        fields = {"lease_seconds": -1}  # only a lease that ran out can be taken over
+    before = document(status, **fields) if status is Status.PROCESSING else document(status, **_without_lease(fields))
+    database.jobs.insert_one(before)
+    call(store(), before["_id"])
+    after = database.jobs.find_one({"_id": before["_id"]})
+    if status.value not in ALLOWED[verb].split():
+        assert after == {**before, **_as_stored(before, after)}
+        return
+    assert after["status"] == _expected(verb, status)
+    assert verb == "renew" or after["version"] == before["version"] + 1
+
+
+def _expected(verb: str, status: Status) -> str:
+    if verb == "request_cancel" and status is not Status.PROCESSING:
+        return "cancelled"  # nobody runs it: it ends at once
+    return LEADS_TO.get(verb, status.value)
+
+
+def _without_lease(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != "lease_seconds"}
+
+
+def _as_stored(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """MongoDB keeps times to the millisecond: compare those fields as they came back, if they differ by less."""
+    stored = {}
+    for name, value in before.items():
+        found = after[name]
+        if isinstance(value, datetime) and abs(found - value) < timedelta(milliseconds=1):
+            stored[name] = found
+        if isinstance(value, dict):
+            stored[name] = value | _as_stored(value, found)
+    return stored
