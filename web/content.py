@@ -12,6 +12,7 @@ from jobs.store import store
 from jobs.submit import Order, submit, submit_many
 from providers.requests import ArticleRequest, Line, needed
 from web.body import read
+from web.examples import ACCEPTED, ARTICLE_JOB
 from web.identity import current_user
 from web.operations import Operation, Reply, describe
 from web.problems import not_found
@@ -63,7 +64,9 @@ ORDER_EXAMPLE = {"mode": "topic", "topic": "Fantasy Football Strategies", "wordC
             "From an outline": {"mode": "outline", "outline": ["Why bake at home", "The starter", "The first loaf"]},
             "Several at once": {"topics": ["Growing tomatoes", "Growing basil"], "wordCount": 400},
         },
-        replies={202: Reply(what="Accepted: one job, or one for each of `topics`.", shape=(Accepted, AcceptedMany))},
+        replies={
+            202: Reply(what="Accepted: one job, or one for each of `topics`.", shape=(Accepted, AcceptedMany), example=ACCEPTED)
+        },
     )
 )
 def generate() -> Response:
@@ -82,7 +85,7 @@ def generate() -> Response:
         section="Articles",
         summary="Follow an article",
         detail="`result` holds the article once `status` is `completed`.",
-        replies={200: Reply(what="The job as it is now.", shape=ContentJob)},
+        replies={200: Reply(what="The job as it is now.", shape=ContentJob, example=ARTICLE_JOB)},
     )
 )
 def show(job_id: str) -> Response:

@@ -112,6 +112,7 @@ class Answer:
     words: str
     types: list[str]
     tables: list[Table]
+    example: str
 
     @property
     def is_problem(self) -> bool:
@@ -164,12 +165,14 @@ def _call(reader: _Reader, path: str, method: str, operation: Schema) -> Call:
 def _answer(reader: _Reader, status: int, answer: Schema) -> Answer:
     content = answer.get("content", {})
     shape = content.get("application/json", {}).get("schema")
+    example = content.get("application/json", {}).get("example")
     return Answer(
         status=status,
         phrase=HTTPStatus(status).phrase,
         words=answer["description"],
         types=list(content),
         tables=reader.tables(shape) if shape else [],
+        example=json.dumps(example, indent=2, ensure_ascii=False) if example else "",
     )
 
 
@@ -199,7 +202,8 @@ class _Reader:
         )
 
     def _rows(self, schema: Schema, before: str = "") -> Iterator[Row]:
-        for name, field in schema.get("properties", {}).items():
+        fields = schema.get("properties", {}).items()
+        for name, field in sorted(fields, key=lambda each: "const" not in each[1]):  # what tells models apart comes first
             yield self.row(before + name, field, is_required=name in schema.get("required", []))
             inner = self._flat(field)
             if inner.get("type") == "array":
@@ -236,15 +240,19 @@ class _Reader:
 def _limits(schema: Schema) -> Iterator[str]:
     """What a field's value may be, in a few words."""
     if "const" in schema:
-        yield f"always `{schema['const']}`"
+        yield f"always `{_written(schema['const'])}`"
+        return
     if "enum" in schema:
         yield "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
     yield from _between(schema, "minimum", "maximum", "")
     yield from _between(schema, "minLength", "maxLength", " characters")
     yield from _between(schema, "minItems", "maxItems", " entries")
     if schema.get("default") not in (None, [], ""):
-        default = schema["default"]
-        yield f"default `{str(default).lower() if isinstance(default, bool) else default}`"
+        yield f"default `{_written(schema['default'])}`"
+
+
+def _written(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _between(schema: Schema, low: str, high: str, unit: str) -> Iterator[str]:

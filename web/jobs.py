@@ -20,6 +20,7 @@ from providers.requests import Payload
 from queues.catalogue import KINDS
 from tasks.kinds import payload_model
 from web.body import OneOf, read, read_query, refused
+from web.examples import COMPLETED_JOB, PAGE, QUEUED_JOB, RESULT
 from web.files import stream
 from web.identity import current_user
 from web.operations import Operation, Reply, describe
@@ -101,7 +102,7 @@ class NoQuery(Shape):
             "An image": {"type": "images", "payload": {"prompt": "A lighthouse at dawn"}, "provider": "local"},
             "A video": {"type": "videos", "payload": {"prompt": "Waves on a beach", "duration": 3}},
         },
-        replies={202: Reply(what="The job, accepted.", shape=JobShape)},
+        replies={202: Reply(what="The job, accepted.", shape=JobShape, example=QUEUED_JOB)},
     )
 )
 def create() -> Response:
@@ -124,7 +125,7 @@ def create() -> Response:
         detail="Yours, the newest first. `next` is the `cursor` of the next page.",
         query=JobsQuery,
         examples={"": {"type": "articles", "status": "completed", "limit": 5}},
-        replies={200: Reply(what="A page of jobs.", shape=JobPage)},
+        replies={200: Reply(what="A page of jobs.", shape=JobPage, example=PAGE)},
     )
 )
 def index() -> Response:
@@ -143,7 +144,7 @@ def index() -> Response:
     Operation(
         section="Jobs",
         summary="Follow a job",
-        replies={200: Reply(what="The job as it is now.", shape=JobShape)},
+        replies={200: Reply(what="The job as it is now.", shape=JobShape, example=COMPLETED_JOB)},
     )
 )
 def show(job_id: str) -> Response:
@@ -158,7 +159,7 @@ def show(job_id: str) -> Response:
         detail="An article comes as Markdown if you ask for it with `Accept: text/markdown`. "
         "409 as long as the job is not completed; `detail` says what state it is in.",
         problems=(409,),
-        replies={200: Reply(what="What the job made.", shape=JobResult, other_types=(MARKDOWN,))},
+        replies={200: Reply(what="What the job made.", shape=JobResult, example=RESULT, other_types=(MARKDOWN,))},
     )
 )
 def result(job_id: str) -> Response:

@@ -13,6 +13,7 @@ from jobs.store import store
 from jobs.submit import Order, submit
 from providers.requests import ImageRequest, VideoRequest
 from web.body import OneOf, read, read_query
+from web.examples import ACCEPTED, IMAGE_JOB, JOB_ID
 from web.identity import current_user
 from web.operations import Operation, Reply, describe
 from web.problems import not_found
@@ -76,7 +77,7 @@ MEDIA_ORDER: OneOf[ImageOrder | VideoOrder] = OneOf("MediaOrder", {"image": Imag
             "An image": {"type": "image", "prompt": "A lighthouse at dawn", "size": "1024x1024", "style": "watercolour"},
             "A video": {"type": "video", "prompt": "Waves on a beach", "duration": 5, "size": "1280x720"},
         },
-        replies={202: Reply(what="Accepted.", shape=Accepted)},
+        replies={202: Reply(what="Accepted.", shape=Accepted, example=ACCEPTED)},
     )
 )
 def generate() -> Response:
@@ -93,8 +94,8 @@ def generate() -> Response:
         detail="`media` holds the files once the job is completed.",
         query=MediaQuery,
         problems=(404,),
-        examples={"": {"jobId": "6b02f3d1c55e4b0c9a37d2f1e8b4a690"}},
-        replies={200: Reply(what="The job as it is now, and its files.", shape=MediaJob)},
+        examples={"": {"jobId": JOB_ID}},
+        replies={200: Reply(what="The job as it is now, and its files.", shape=MediaJob, example=IMAGE_JOB)},
     )
 )
 def show() -> Response:

@@ -15,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
 from web.body import OneOf
+from web.examples import JOB_ID
 from web.identity import OPEN
 from web.operations import JSON, Operation, Reply, describe, operation_of
 from web.problems import ProblemDocument
@@ -24,14 +25,14 @@ REFERENCES = "#/components/schemas/{model}"
 BODY_PROBLEMS = 400, 413, 415, 422
 SIGNED_IN_PROBLEMS = 401, 403, 503
 PARAMETERS = {
-    "job_id": ("The job's id.", "6b02f3d1c55e4b0c9a37d2f1e8b4a690"),
+    "job_id": ("The job's id.", JOB_ID),
     "name": ("The file's name, as the job's links have it.", "image.png"),
 }
 """What stands in paths, and an example of each."""
 PROBLEMS = {
     400: "The body is empty or is not JSON.",
     401: "Nobody is signed in.",
-    403: "Not for you.",
+    403: "You may not do this.",
     404: "There is no such thing, or it is another user's.",
     409: "The job's state does not allow this.",
     413: "The body is larger than 1 MiB.",
@@ -123,7 +124,10 @@ def _reply(reply: Reply) -> dict[str, Any]:
     if reply.shape:
         shapes = reply.shape if isinstance(reply.shape, tuple) else (reply.shape,)
         references = [_reference(shape) for shape in shapes]
-        content = {JSON: {"schema": references[0] if len(references) == 1 else {"anyOf": references}}} | content
+        answer: dict[str, Any] = {"schema": references[0] if len(references) == 1 else {"anyOf": references}}
+        if reply.example:
+            answer["example"] = reply.example.model_dump(mode="json", by_alias=True)
+        content = {JSON: answer} | content
     told: dict[str, Any] = {"description": reply.what}
     if content:
         told["content"] = content
@@ -166,6 +170,11 @@ def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
     schema = operation.query.model_json_schema(by_alias=True, ref_template=REFERENCES)
     for name, field in schema["properties"].items():
         words = field.pop("description", "")
+        [field] = [
+            {**choice, **{key: value for key, value in field.items() if key not in ("anyOf", "default")}}
+            for choice in field.get("anyOf", ())
+            if choice.get("type") != "null"  # a query can't hold null; leaving the parameter out says it
+        ] or [field]
         required = name in schema.get("required", [])
         yield {"name": name, "in": "query", "required": required, "description": words, "schema": field}
 
@@ -180,7 +189,7 @@ def _curls(path: str, method: str, operation: Operation) -> Iterator[dict[str, s
             query = "&".join(f"{name}={value}" for name, value in (example or {}).items())
             source = f"curl '{address}?{query}'" if query else f"curl {address}"
         else:
-            written = json.dumps(example, indent=2, ensure_ascii=False).replace("'", "'\\''")
+            written = json.dumps(example, indent=2, ensure_ascii=False).replace("'", "'\\''").replace("\n", "\n  ")
             source = f"curl {address} \\\n  -H 'Content-Type: application/json' \\\n  -d '{written}'"
         yield {"lang": "Shell", "label": label or operation.summary, "source": source}
 

@@ -22,7 +22,7 @@ class Reply:
     shape: type[BaseModel] | tuple[type[BaseModel], ...] | None = None
     other_types: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    example: Any = None
+    example: BaseModel | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
