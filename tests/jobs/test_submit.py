@@ -1,0 +1,70 @@
+"""Submitting: the job is recorded, its message sent and named; SQS being away costs nothing but the message."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from jobs.database import DatabaseUnavailable
+from jobs.life import Status
+from jobs.store import store
+from jobs.submit import Order, submit, submit_many
+from queues.queue import queue_for
+from tests.conftest import NOWHERE
+
+ORDER = Order(kind="articles", payload={"mode": "topic", "topic": "Bees"}, user_id="ada")
+
+
+def received(kind: str, most: int = 10) -> list[Any]:
+    return queue_for(kind).receive(most, visibility_seconds=30, wait_seconds=0)
+
+
+def test_a_submitted_job_is_recorded_sent_and_its_message_named(database: Any, queues: Any) -> None:
+    job = submit(ORDER)
+    (message,) = received("articles")
+    body = json.loads(message.body)
+    assert (body["jobId"], body["userId"], body["type"], body["version"]) == (job.id, "ada", "articles", "1")
+    assert message.attributes == {"JobType": "articles", "Priority": "normal"}
+    assert job.message_id == message.message_id
+    stored = store().get(job.id)
+    assert stored is not None
+    assert (stored.status, stored.message_id, stored.dispatch["n"]) == (Status.QUEUED, message.message_id, 1)
+
+
+def test_no_payload_travels_through_the_queue(database: Any, queues: Any) -> None:
+    submit(ORDER)
+    assert "Bees" not in received("articles")[0].body
+
+
+def test_many_jobs_are_sent_in_tens_in_their_order(database: Any, queues: Any) -> None:
+    orders = [Order(kind="articles", payload={"topic": str(n)}, user_id="ada") for n in range(25)]
+    jobs = submit_many(orders)
+    assert [job.payload["topic"] for job in jobs] == [str(n) for n in range(25)]
+    assert all(job.message_id for job in jobs)
+    ids = {json.loads(message.body)["jobId"] for _ in range(3) for message in received("articles")}
+    assert ids == {job.id for job in jobs}
+
+
+def test_an_order_with_an_id_is_one_job_however_often_it_is_given(database: Any, queues: Any) -> None:
+    order = Order(kind="articles", payload={"topic": "Bees"}, user_id="ada", job_id="one")
+    first, second = submit(order), submit(order)
+    assert first.id == second.id == "one"
+    assert database.jobs.count_documents({}) == 1
+    assert len(received("articles")) == 1
+
+
+def test_with_sqs_away_the_job_is_accepted_without_a_message(database: Any, environment: Any) -> None:
+    environment(AWS_ENDPOINT_URL=f"http://{NOWHERE}")
+    job = submit(ORDER)
+    stored = store().get(job.id)
+    assert stored is not None
+    assert (stored.status, stored.message_id) == (Status.QUEUED, None)
+    assert job.message_id is None
+
+
+def test_with_mongodb_away_nothing_is_accepted_and_the_error_says_so(environment: Any) -> None:
+    environment(MONGODB_URI=f"mongodb://{NOWHERE}")
+    with pytest.raises(DatabaseUnavailable):
+        submit(ORDER)

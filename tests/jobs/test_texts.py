@@ -1,0 +1,69 @@
+"""The text of an article as it grows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jobs import texts
+from jobs.document import Job
+from jobs.store import store
+from jobs.texts import TextStream, text_so_far
+from tests.jobs.jobs import document
+
+
+def claimed(database: Any, token: str = "first") -> Job:
+    made = document()
+    database.jobs.insert_one(made)
+    return claim(made["_id"], token)
+
+
+def claim(job_id: str, token: str) -> Job:
+    job = store().claim(job_id, token=token, worker="w", message_id="m")
+    assert job is not None
+    return job
+
+
+def test_pieces_are_written_together_at_the_latest_when_flushed(database: Any) -> None:
+    job = claimed(database)
+    stream = TextStream(job)
+    for piece in ("# Bees\n\n", "They ", "fly."):
+        stream.add(piece)
+    stream.flush()
+    assert text_so_far(job) == "# Bees\n\nThey fly."
+
+
+def test_many_pieces_are_few_writes(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(10_000))
+    monkeypatch.setattr(texts, "monotonic", lambda: next(clock) / 100)  # each piece comes 10 or 20 ms after the last
+    job = claimed(database)
+    database.command("profile", 2)
+    stream = TextStream(job)
+    for n in range(100):
+        stream.add(f"{n} ")
+    database.command("profile", 0)
+    writes = database["system.profile"].count_documents({"ns": f"{database.name}.texts", "op": "update"})
+    database["system.profile"].drop()
+    assert 2 <= writes <= 6
+
+
+def test_an_attempt_that_was_overtaken_writes_no_more_text(database: Any) -> None:
+    job = claimed(database)
+    old = TextStream(job)
+    database.jobs.update_one({"_id": job.id}, {"$set": {"lease.expires_at": job.created_at}})
+    new = TextStream(claim(job.id, "second"), text="kept. ")
+    new.add("new")
+    new.flush()
+    old.add("old")
+    old.flush()
+    assert text_so_far(job) == "kept. new"
+
+
+def test_nobody_reads_another_users_text(database: Any) -> None:
+    job = claimed(database)
+    stream = TextStream(job)
+    stream.add("secret")
+    stream.flush()
+    database.texts.update_one({}, {"$set": {"user_id": "other"}})
+    assert text_so_far(job) == ""
