@@ -86,6 +86,10 @@ class Wave:
     def highest(self) -> float:
         return self.level - sum(size for size, _, _ in self.sines)
 
+    @property
+    def lowest(self) -> float:
+        return self.level + sum(size for size, _, _ in self.sines)
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -119,7 +123,8 @@ def picture(prompt: str, style: str | None, width: int, height: int) -> Image.Im
     """The picture of `prompt`, `width` by `height`, with its caption."""
     scene = scene_for(prompt, style)
     image = sky(scene, width, height)
-    glow(image, scene, lift=0)
+    light, corner = sun(scene, width, height)
+    image.paste(scene.palette.sun, corner, light)
     for number in range(len(scene.waves)):
         colors, mask, top = hill(scene, number, width, width, height)
         image.paste(colors, (0, top), mask)
@@ -144,31 +149,37 @@ def sky(scene: Scene, width: int, height: int) -> Image.Image:
     return canvas
 
 
-def glow(image: Image.Image, scene: Scene, lift: float) -> None:
-    """Paint the sun, its light and its rings on `image`, `lift` (a fraction of the height) above its place."""
-    width, height = image.size
-    x, y, radius = scene.sun
+def sun(scene: Scene, width: int, height: int) -> tuple[Image.Image, tuple[int, int]]:
+    """The sun with its light and its rings as one mask for the palette's `sun`, and where its top left corner is."""
+    x, y, size = scene.sun
     side = min(width, height)
-    center = round(x * width), round((y - lift) * height)
-    light = ImageOps.invert(Image.radial_gradient("L")).point(lambda value: value * value // 330)
-    _paste_round(image, scene.palette.sun, center, round(side * radius * 4.5), light)
+    reach = round(side * size * 4.5)
+    edge = 255 / math.sqrt(2)  # the gradient is 255 in its corners only
+    mask = Image.radial_gradient("L").point(lambda away: round(190 * max(0.0, 1 - away / edge) ** 2))
+    mask = mask.resize((2 * reach, 2 * reach), Image.Resampling.BICUBIC)
     for ring in range(scene.rings):
-        reach = round(side * radius * (1.45 + 0.5 * ring))
-        _paste_round(image, scene.palette.sun, center, reach, _disc(reach, ring=max(1, side // 420), light=84 - 14 * ring))
-    reach = max(2, round(side * radius))
-    _paste_round(image, scene.palette.sun, center, reach, _disc(reach, ring=0, light=238))
+        radius = round(side * size * (1.45 + 0.5 * ring))
+        _add_round(mask, _disc(radius, ring=max(1, side // 420), light=84 - 14 * ring))
+    _add_round(mask, _disc(max(2, round(side * size)), ring=0, light=238))
+    return mask, (round(x * width) - reach, round(y * height) - reach)
 
 
 def hill(scene: Scene, number: int, length: int, width: int, height: int) -> tuple[Image.Image, Image.Image, int]:
-    """The hill `number` (0 is the farthest), `length` pixels of it: its colours, its mask, and where its top is."""
+    """The hill `number` (0 is the farthest): its colours, `width` pixels, its mask, `length` pixels, and where its top is.
+
+    It ends where the next one covers all.
+    """
     wave = scene.waves[number]
     near = number / (len(scene.waves) - 1)
     body = _mixed(scene.palette.far, scene.palette.near, near**0.85)
     crest, foot = _mixed(body, scene.palette.horizon, 0.34 - 0.2 * near), _mixed(body, scene.palette.horizon, 0.16 * (1 - near))
     top = max(0, min(height - 2, math.floor(wave.highest * height) - 2))
-    size = length, height - top
     colors = ImageOps.colorize(Image.linear_gradient("L"), black=crest, white=foot, mid=body, midpoint=96)
-    return colors.resize(size, Image.Resampling.BICUBIC), _hill_mask(wave, size, top, width, height), top
+    colors = colors.resize((width, height - top), Image.Resampling.BICUBIC)
+    following = scene.waves[number + 1 :][:1]
+    bottom = min([height, *(math.ceil(other.lowest * height) + 2 for other in following)])
+    depth = max(1, bottom - top)
+    return colors.crop((0, 0, width, depth)), _hill_mask(wave, (length, depth), top, width, height), top
 
 
 def _hill_mask(wave: Wave, size: tuple[int, int], top: int, width: int, height: int) -> Image.Image:
@@ -194,9 +205,11 @@ def _disc(radius: int, *, ring: int, light: int) -> Image.Image:
     return mask.reduce(scale) if scale > 1 else mask
 
 
-def _paste_round(image: Image.Image, color: str, center: tuple[int, int], radius: int, mask: Image.Image) -> None:
-    mask = mask.resize((2 * radius, 2 * radius), Image.Resampling.BICUBIC) if mask.width != 2 * radius else mask
-    image.paste(Image.new("RGB", mask.size, color), (center[0] - radius, center[1] - radius), mask)
+def _add_round(mask: Image.Image, disc: Image.Image) -> None:
+    """Lay `disc` over the middle of `mask`, as light adds to light of the same colour."""
+    corner = (mask.width - disc.width) // 2, (mask.height - disc.height) // 2
+    under = mask.crop((*corner, corner[0] + disc.width, corner[1] + disc.height))
+    mask.paste(ImageChops.screen(under, disc), corner)
 
 
 def _grained(image: Image.Image) -> Image.Image:
