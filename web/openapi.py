@@ -170,13 +170,14 @@ def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
     schema = operation.query.model_json_schema(by_alias=True, ref_template=REFERENCES)
     for name, field in schema["properties"].items():
         words = field.pop("description", "")
-        [field] = [
-            {**choice, **{key: value for key, value in field.items() if key not in ("anyOf", "default")}}
-            for choice in field.get("anyOf", ())
-            if choice.get("type") != "null"  # a query can't hold null; leaving the parameter out says it
-        ] or [field]
         required = name in schema.get("required", [])
-        yield {"name": name, "in": "query", "required": required, "description": words, "schema": field}
+        yield {"name": name, "in": "query", "required": required, "description": words, "schema": _without_null(field)}
+
+
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter; a query can't hold null, leaving the parameter out says it."""
+    choices: list[dict[str, Any]] = [choice for choice in field.get("anyOf", []) if choice.get("type") != "null"]
+    return choices[0] if choices else field
 
 
 def _curls(path: str, method: str, operation: Operation) -> Iterator[dict[str, str]]:
