@@ -97,9 +97,9 @@ def run() -> int:
         follow(stack, wanted, console)
         files = {order.name: describe(save(stack, order)) for order in wanted}
         console.print("Stopping …")
-    console.print(f"\nIn {OUTPUT}:")
+    console.print(f"\nMade by the provider {stack.provider}, in {OUTPUT}:", soft_wrap=True, highlight=False)
     for name, facts in files.items():
-        console.print(f"  {name:<12}" + ", ".join(f"{key} {value}" for key, value in facts.items()))
+        console.print(f"  {name:<12}{in_words(facts)}", soft_wrap=True, highlight=False)
     seconds = round(time.monotonic() - began, 1)
     summary = {"ok": True, "seconds": seconds, "provider": stack.provider, "directory": str(OUTPUT), "files": files}
     print(json.dumps(summary), flush=True)
@@ -289,6 +289,18 @@ def describe(path: Path) -> dict[str, Any]:
         return {"bytes": path.stat().st_size, **_READERS[path.suffix](path)}
     except (OSError, av.FFmpegError, IndexError) as error:
         raise StackError(f"{path.name} can't be read: {error}") from None
+
+
+def in_words(facts: Mapping[str, Any]) -> str:
+    """What `describe` found, for people: `1024x1024, 1,220,848 bytes`."""
+    said = []
+    if "words" in facts:
+        said.append(f"{facts['words']} words")
+    if "width" in facts:
+        said.append(f"{facts['width']}x{facts['height']}")
+    if "frames" in facts:
+        said.append(f"{facts['seconds']:g} s at {facts['fps']:g} frames a second")
+    return ", ".join([*said, f"{facts['bytes']:,} bytes"])
 
 
 def _read_article(path: Path) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from honcho.environ import parse_procfile
@@ -42,6 +44,7 @@ class Processes(Manager):
         self.events: Any = self.events
         self.each_look: Callable[[], None] = lambda: None
         self.fallen: list[str] = []
+        self._watchdog = watchdog
         self._parent = os.getppid()
         self._wanted_end = False
         self._deadline = float("inf")
@@ -73,9 +76,23 @@ class Processes(Manager):
         if time.monotonic() >= self._deadline:
             super().kill()
 
+    def loop(self) -> None:
+        """Run until all have ended, whatever made them."""
+        try:
+            super().loop()
+        except BaseException:
+            self._watchdog.end("app")  # honcho would wait for them for ever
+            raise
+
     def _start(self) -> None:
         super()._start()
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._on_hangup)  # honcho takes care of SIGINT and SIGTERM only
         self.events = _LookedAt(self.events, self._look)
+
+    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
+        self.returncode = 0
+        self.terminate()
 
     def _look(self) -> None:
         if os.getppid() != self._parent and not self._wanted_end:

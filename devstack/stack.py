@@ -61,7 +61,8 @@ def up(home: Path = HOME, procfile: Path = PROCFILE, *, throwaway: bool = False)
         _say("Stopping MongoDB and SQS …")
     if processes.fault:
         print(f"make up: {processes.fault}", file=sys.stderr, flush=True)
-        return processes.returncode if processes.returncode in range(1, 256) else 1
+        code = processes.returncode or 1
+        return code if 0 < code < 256 else 1
     return 0
 
 

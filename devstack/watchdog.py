@@ -43,6 +43,10 @@ class Watchdog:
         """The shell's `line` (one command) as one that stands on the list. Start it in a session of its own."""
         return f"echo {role} $$ >> {shlex.quote(str(self._list))} && exec {line}"
 
+    def end(self, role: Role) -> None:
+        """End everything of that role, as the death of this process would."""
+        end_listed(self._list, role)
+
     def close(self) -> None:
         """Everything has ended: forget the list, look no more."""
         self._list.write_text("")
@@ -60,12 +64,10 @@ def wait_for_death(owner: int, pipe: IO[bytes]) -> None:
             return
 
 
-def end_listed(processes: Path) -> None:
-    """End the process groups on the list: ask, wait `GRACE_SECONDS` at most, kill."""
-    if not processes.exists():
-        return
-    entries = [line.split() for line in processes.read_text().splitlines()]
-    for role in ("app", "store"):
+def end_listed(processes: Path, role: Role) -> None:
+    """End the process groups of that role on the list: ask, wait `GRACE_SECONDS` at most, kill."""
+    if processes.exists():
+        entries = [line.split() for line in processes.read_text().splitlines()]
         end_groups([int(pid) for word, pid in entries if word == role])
 
 
@@ -94,7 +96,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     owner, processes = int(sys.argv[1]), Path(sys.argv[2])
     wait_for_death(owner, sys.stdin.buffer)
-    end_listed(processes)
+    end_listed(processes, "app")
+    end_listed(processes, "store")
 
 
 if __name__ == "__main__":

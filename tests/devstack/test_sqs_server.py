@@ -1,0 +1,46 @@
+"""SQS and S3 on the laptop."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+import boto3
+import requests
+
+from queues.clients import make_client
+
+
+def test_forty_long_polls_leave_room_for_the_send_that_ends_them(queues: dict[str, str]) -> None:
+    url = next(url for name, url in queues.items() if name.endswith("articles"))
+    clients = [make_client("sqs", read_seconds=30) for _ in range(40)]
+    with ThreadPoolExecutor(len(clients)) as threads:
+        polls = [threads.submit(client.receive_message, QueueUrl=url, WaitTimeSeconds=20) for client in clients]
+        for start in range(0, len(clients), 10):
+            entries = [{"Id": str(number), "MessageBody": str(number)} for number in range(start, start + 10)]
+            make_client("sqs").send_message_batch(QueueUrl=url, Entries=entries)
+        received = [message["Body"] for poll in polls for message in poll.result().get("Messages", [])]
+    assert sorted(received, key=int) == [str(number) for number in range(len(clients))]
+
+
+def test_a_file_in_s3_is_read_whole_in_parts_and_by_a_presigned_url(sqs: str) -> None:
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="files")
+    body = bytes(range(256)) * 4096
+    s3.put_object(Bucket="files", Key="a b/ü+c.bin", Body=body)
+    assert s3.get_object(Bucket="files", Key="a b/ü+c.bin", Range="bytes=255-256")["Body"].read() == b"\xff\x00"
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": "files", "Key": "a b/ü+c.bin"})
+    assert requests.get(url, timeout=10).content == body
+
+
+def test_a_connection_stays_open_between_requests(sqs: str) -> None:
+    address = urlsplit(sqs)
+    connection = HTTPConnection(str(address.hostname), address.port, timeout=10)
+    connection.request("GET", "/moto-api/data.json")
+    connection.getresponse().read()
+    kept = connection.sock
+    connection.request("GET", "/moto-api/data.json")
+    assert connection.getresponse().status == 200
+    assert connection.sock is kept
+    connection.close()
