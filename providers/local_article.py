@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from itertools import count, cycle, islice
 from random import Random
 
@@ -20,6 +21,8 @@ SECTION_WORDS = 150
 """The length a section has while there are angles enough."""
 SHORTEST_WITH_ENDING = 220
 """Shorter articles have no section of their own for the ending."""
+SHORTEST_WITH_INTRODUCTION = 150
+"""Shorter articles begin with a sentence."""
 NEAR_ENOUGH_WORDS = 3
 MENTION_WORDS = 15
 """A longer topic, keyword or heading is cut where it stands inside the text."""
@@ -68,6 +71,7 @@ def plain(text: str) -> str:
     return " ".join("".join(kept).split())
 
 
+@lru_cache(maxsize=256)
 def escape(text: str) -> str:
     """`text` as Markdown that shows it letter by letter, wherever it stands."""
     text = re.sub(r"[\\`*\[\]~|]", r"\\\g<0>", text)
@@ -97,9 +101,10 @@ def _chosen(template: str, random: Random) -> str:
     return re.sub(r"\[([^\]]*)\]", lambda options: random.choice(options[1].split("|")), template)
 
 
-def _slots(template: str) -> list[str]:
+@cache
+def _slots(template: str) -> tuple[str, ...]:
     """The fields of `template`, in small letters; one empty name where it has none."""
-    return [slot.lower() for slot in re.findall(r"\{(\w+)\}", template)] or [""]
+    return tuple(slot.lower() for slot in re.findall(r"\{(\w+)\}", template)) or ("",)
 
 
 def _seed(request: ArticleRequest) -> int:
@@ -118,6 +123,7 @@ class _Writer:
         self._subject = plain(request.subject) or "this topic"
         self._outline = [heading for line in request.outline if (heading := plain(line).lstrip("# "))]
         self._keywords = [keyword for line in request.keywords if (keyword := plain(line))]
+        self._relaxed = not phrases.RELAXED_TONES.isdisjoint(re.findall(r"\w+", request.tone.lower()))
         self._mention_words = MENTION_WORDS
         self._make_room()
         marks = len(self._headings) + 2
@@ -233,7 +239,7 @@ class _Writer:
         return _capital(title if generous and fits else _cut(self._subject, max(self._mention_words, 3)))
 
     def _introduction(self, room: int) -> str:
-        generous = room > self._request.word_count // 2 and room > 2 * OPENING_WORDS
+        generous = self._request.word_count >= SHORTEST_WITH_INTRODUCTION and room > self._request.word_count // 2
         pool = phrases.INTROS if generous else phrases.INTROS_SHORT
         first = self._fitting(pool, room, {})
         if not generous:
@@ -377,7 +383,7 @@ class _Writer:
         return re.sub(r"\{(\w+)\}", lambda slot: values[slot[1]], sentence)
 
     def _voiced(self, text: str) -> str:
-        if phrases.RELAXED_TONES.isdisjoint(re.findall(r"\w+", self._request.tone.lower())):
+        if not self._relaxed:
             return text
         for formal, relaxed in phrases.RELAXED.items():
             text = re.sub(rf"\b{formal}\b", relaxed, text)
