@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -61,7 +62,7 @@ def _of_connection(error: requests.ConnectionError) -> ProviderUnavailable:
 
 def raise_for_status(answer: requests.Response) -> None:
     """Raise the error that `answer` is, with the `detail` of its body as the reason; a redirect is one too."""
-    if not answer.ok or answer.is_redirect:
+    if not HTTPStatus.OK <= answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
         raise error_of(answer.status_code, answer.headers, reason_of(_body(answer)))
 
 
