@@ -1,0 +1,31 @@
+"""The web application over a real MongoDB and SQS."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.conftest import NOWHERE
+from web import create_app
+
+
+@pytest.fixture
+def client(database: Any, queues: Any) -> Iterator[FlaskClient]:
+    """A client of the application, with an empty database and empty queues."""
+    before = logging.getLogger().handlers[:]
+    yield create_app().test_client()
+    logging.getLogger().handlers[:] = before
+
+
+@pytest.fixture
+def lonely_client(environment: Any) -> Iterator[FlaskClient]:
+    """A client of the application where neither MongoDB nor SQS can be reached; for what needs neither."""
+    nowhere = f"http://{NOWHERE}"
+    environment(MONGODB_URI=f"mongodb://{NOWHERE}/", AWS_ENDPOINT_URL=nowhere, AWS_ENDPOINT_URL_SQS=nowhere)
+    before = logging.getLogger().handlers[:]
+    yield create_app().test_client()
+    logging.getLogger().handlers[:] = before

@@ -1,0 +1,80 @@
+"""Images and videos by the documents' endpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from jobs.submit import Order, submit
+from tests.web.working import PICTURE, finish_image
+
+
+@pytest.mark.parametrize(
+    ("order", "kind", "payload"),
+    [
+        (
+            {"type": "image", "prompt": " A lighthouse "},
+            "images",
+            {"prompt": "A lighthouse", "size": "1024x1024", "style": None},
+        ),
+        ({"type": "video", "prompt": "Waves"}, "videos", {"prompt": "Waves", "duration": 5, "size": "1280x720"}),
+    ],
+)
+def test_an_order_becomes_a_job_of_its_kind(
+    client: FlaskClient, database: Any, order: dict[str, Any], kind: str, payload: dict[str, Any]
+) -> None:
+    answer = client.post("/api/media/generate", json=order)
+    assert (answer.status_code, answer.get_json()["success"]) == (202, True)
+    stored = database.jobs.find_one({"_id": answer.get_json()["jobId"]})
+    assert (stored["kind"], stored["payload"]) == (kind, payload)
+
+
+def test_a_video_of_an_address_is_refused_by_that_name(client: FlaskClient, database: Any) -> None:
+    answer = client.post("/api/media/generate", json={"type": "video", "prompt": "x", "videoUrl": "https://example.org/v"})
+    assert answer.status_code == 422
+    (error,) = answer.get_json()["errors"]
+    assert error["field"] == "videoUrl"
+    assert "not available yet" in error["message"]
+    assert database.jobs.count_documents({}) == 0
+
+
+def test_media_is_null_until_the_job_is_completed_and_then_tells_of_each_file(client: FlaskClient) -> None:
+    job_id = client.post("/api/media/generate", json={"type": "image", "prompt": "Bees"}).get_json()["jobId"]
+    before = client.get(f"/api/media/generate?jobId={job_id}").get_json()
+    assert (before["job"]["status"], before["media"]) == ("queued", None)
+    finish_image(job_id)
+    after = client.get(f"/api/media/generate?jobId={job_id}").get_json()
+    assert (after["job"]["jobId"], after["job"]["status"]) == (job_id, "completed")
+    (file,) = after["media"]
+    url = file.pop("url")
+    assert file == {
+        "name": "image.png",
+        "contentType": "image/png",
+        "bytes": len(PICTURE),
+        "width": 64,
+        "height": 48,
+        "duration": None,
+    }
+    assert url == f"http://localhost/api/jobs/{job_id}/media/image.png"
+    assert client.get(url).data == PICTURE
+
+
+def test_addresses_start_with_the_public_one_where_that_is_set(client: FlaskClient, environment: Any) -> None:
+    environment(PUBLIC_URL="https://press.example/")
+    job_id = client.post("/api/media/generate", json={"type": "image", "prompt": "Bees"}).get_json()["jobId"]
+    finish_image(job_id)
+    (file,) = client.get(f"/api/media/generate?jobId={job_id}").get_json()["media"]
+    assert file["url"] == f"https://press.example/api/jobs/{job_id}/media/image.png"
+
+
+def test_a_missing_job_id_is_named(client: FlaskClient) -> None:
+    answer = client.get("/api/media/generate")
+    assert answer.status_code == 422
+    assert answer.get_json()["errors"] == [{"field": "jobId", "message": "jobId is missing: add it."}]
+
+
+def test_another_users_job_is_not_there(client: FlaskClient) -> None:
+    job = submit(Order(kind="images", payload={"prompt": "Bees"}, user_id="ada"))
+    assert client.get(f"/api/media/generate?jobId={job.id}").status_code == 404

@@ -1,0 +1,108 @@
+"""The web process as it is run: gunicorn over real sockets."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from devstack.server import Server, free_port
+from settings import CHECKOUT
+from tests.web.working import PICTURE, finish_image
+
+SDKS = ("openai", "av", "PIL", "replicate")
+
+
+def gunicorn() -> list[str]:
+    return [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "web:create_app()"]
+
+
+@pytest.fixture
+def address(database: Any, queues: Any, tmp_path: Path, environment: Any) -> Iterator[str]:
+    """Where a gunicorn of its own answers."""
+    port = free_port()
+    environment(PORT=str(port))
+    server = Server("web", gunicorn(), tmp_path / "web.log")
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(address, server)
+        yield address
+    finally:
+        server.stop()
+
+
+def wait_for(address: str, server: Server) -> None:
+    while server.is_running:
+        try:
+            requests.get(f"{address}/healthz", timeout=10)
+        except requests.ConnectionError:
+            continue
+        return
+    pytest.fail(str(server.fault()))
+
+
+def test_an_order_goes_through_a_real_process(address: str, database: Any) -> None:
+    answer = requests.post(f"{address}/api/media/generate", json={"type": "image", "prompt": "Bees"}, timeout=10)
+    assert answer.status_code == 202
+    job_id = answer.json()["jobId"]
+    finish_image(job_id)
+    (file,) = requests.get(f"{address}/api/media/generate?jobId={job_id}", timeout=10).json()["media"]
+    assert file["url"].startswith(address)
+    assert requests.get(file["url"], timeout=10).content == PICTURE
+    part = requests.get(file["url"], headers={"Range": "bytes=5-9"}, timeout=10)
+    assert (part.status_code, part.content) == (206, PICTURE[5:10])
+    assert requests.head(file["url"], timeout=10).headers["Content-Length"] == str(len(PICTURE))
+    assert requests.get(f"{address}/readyz", timeout=10).json()["sqs"] == "ok"
+
+
+def test_ten_megabytes_are_refused_declared_or_in_chunks(address: str, database: Any) -> None:
+    body = b'{"topic": "' + b"a" * 10 * 1024 * 1024 + b'"}'
+    headers = {"Content-Type": "application/json"}
+    declared = requests.post(f"{address}/api/content/generate", data=body, headers=headers, timeout=30)
+    chunks = (body[start : start + 65_536] for start in range(0, len(body), 65_536))
+    in_chunks = requests.post(f"{address}/api/content/generate", data=chunks, headers=headers, timeout=30)
+    for answer in (declared, in_chunks):
+        assert (answer.status_code, answer.json()["success"]) == (413, False)
+    assert database.jobs.count_documents({}) == 0
+
+
+def test_a_body_that_is_only_announced_is_refused_before_it_comes(address: str) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    connection.putrequest("POST", "/api/jobs")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", str(10 * 1024 * 1024))
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read())["status"]) == (413, 413)
+    connection.close()
+
+
+def test_settings_that_cant_be_used_end_the_process_with_a_sentence(tmp_path: Path) -> None:
+    for command in (gunicorn(), [sys.executable, "-m", "flask", "--app", "web", "routes"]):
+        ended = subprocess.run(
+            command,
+            env=os.environ | {"LEASE_SECONDS": "soon", "PORT": str(free_port())},
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode != 0
+        assert "LEASE_SECONDS='soon' can't be used" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def test_the_web_process_loads_no_providers_sdk() -> None:
+    code = f"import sys, web; web.create_app(); print([name for name in {SDKS} if name in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout.strip() == "[]"
