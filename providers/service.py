@@ -129,7 +129,7 @@ class ServiceProvider:
             raise error if isinstance(error, ProviderUnavailable) else ProviderUnavailable(str(error))
 
     def _article_parts(self, mode: str, body: Json, call: Call) -> Generator[str | Json, None, None]:
-        """The pieces of the text, then what the service says in the end: title and usage."""
+        """The pieces of the text, then what the service says in the end: title and usage. A cut stream lacks the latter."""
         with self._asked("POST", f"/api/generation/{mode}", call, body, accept=f"{EVENT_STREAM}, application/json") as answer:
             if not answer.headers.get("Content-Type", "").startswith(EVENT_STREAM):
                 whole = json_answer(answer)
@@ -142,7 +142,6 @@ class ServiceProvider:
                 if event.get("done"):
                     yield event
                     return
-            raise cut_off()
 
     def _picture(self, body: Json, call: Call, file: BinaryIO) -> Generator[int, None, None]:
         with self._asked("POST", "/api/images/generate", call, body) as answer:

@@ -60,7 +60,7 @@ class AiMaking(Making):
     title_in_text: bool = True
     image_as: Literal["url", "base64"] = "url"
     image_size: Sides | None = None
-    video_polls: int = 3
+    video_polls: Annotated[int, Field(ge=1)] = 3
     video_error: str | None = None
 
 
@@ -152,11 +152,14 @@ class AiService(GeneratingServer):
         task = self._task(task_id)
         if task.status in ("queued", "processing"):
             task.polls += 1
-            task.status = "processing" if task.polls < self.making.video_polls else "completed"
-            if task.status == "completed" and self.making.video_error:
-                self._fail(task, self.making.video_error)
+            if task.polls >= self.making.video_polls:
+                task.status = "completed"
+                if self.making.video_error:
+                    self._fail(task, self.making.video_error)
+            elif task.polls > 1:
+                task.status = "processing"
         done = task.status == "completed"
-        progress = 100 if done else min(99, 100 * task.polls // max(1, self.making.video_polls))
+        progress = 100 if done else min(99, 100 * (task.polls - 1) // self.making.video_polls)
         url = f"{self.address}/files/{task_id}.mp4" if done else None
         reply.json({"status": task.status, "progress": progress, "url": url, "error": task.error})
 

@@ -58,7 +58,7 @@ class OpenAIMaking(Making):
     """`text`: answered instead of an article. `finish_reason`: how the model ends. `refusal`: its words instead of a text."""
 
     text: str | None = None
-    finish_reason: str = "stop"
+    finish_reason: str | None = "stop"
     refusal: str | None = None
     image_as: Literal["b64_json", "url"] = "b64_json"
     image_size: str | None = None

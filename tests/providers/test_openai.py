@@ -94,6 +94,12 @@ def test_an_answer_at_its_longest_is_gone_on_with(openai_server: OpenAIServer) -
     assert call.next_attempt().checkpoint["content"].startswith("# All about Bees")
 
 
+def test_a_stream_that_ends_without_saying_so_is_no_article(openai_server: OpenAIServer) -> None:
+    openai_server.make(finish_reason=None)
+    with pytest.raises(ProviderUnavailable, match="broke off"):
+        openai_at(openai_server.base_url).write(ARTICLE, RecordingCall())
+
+
 def test_a_model_that_declines_is_a_refusal_in_its_words(openai_server: OpenAIServer) -> None:
     openai_server.make(refusal="I can't write about bees.")
     with pytest.raises(ProviderRefused, match="I can't write about bees"):

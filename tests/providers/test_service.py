@@ -191,6 +191,7 @@ def test_a_redirect_is_not_followed_with_the_order(ai_service: AiService) -> Non
         b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {"text": 1}\n\n',
         b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {"done": true, "title": "T"}\n\n',
         b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {"text": "x"}\n\ndata: {"done": true}\n\n',
+        b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {"text": "# T\\n\\nHalf an art"}\n\n',
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{}",
         b"220 smtp.example.org ESMTP\r\n",
         b"",
