@@ -20,7 +20,7 @@ def create_app() -> Flask:
     _check_settings()
     configure_logging()
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES + 1  # the one more tells that a body was cut off
     requestlog.register(app)
     identity.register(app)
     problems.register(app)

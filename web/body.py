@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 from flask import request
 from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from web.faults import MOST_FAULTS, faults, path, shown
 from web.problems import Fault, Problem
@@ -90,7 +91,10 @@ def _validated(model: type[M], document: dict[str, Any]) -> M:
 
 
 def _document() -> dict[str, Any]:
-    raw = request.get_data(cache=False)  # longer than MAX_CONTENT_LENGTH: 413 before a byte is read
+    # One that says it is longer than MAX_CONTENT_LENGTH is a 413 before a byte is read; a chunked one is cut off there.
+    raw = request.get_data(cache=False)
+    if len(raw) > MOST_BODY_BYTES:
+        raise RequestEntityTooLarge
     if not raw.strip():
         raise Problem(400, "The request has no body. Send a JSON object.")
     if not request.is_json:

@@ -74,6 +74,15 @@ def test_ten_megabytes_are_refused_declared_or_in_chunks(address: str, database:
     assert database.jobs.count_documents({}) == 0
 
 
+def test_a_mebibyte_is_taken_and_a_byte_more_is_not_declared_or_in_chunks(address: str) -> None:
+    for size, status in ((1024 * 1024, 202), (1024 * 1024 + 1, 413)):
+        body = b'{"topic": "Bees"}'.ljust(size)
+        for data in (body, iter([body])):
+            headers = {"Content-Type": "application/json"}
+            answer = requests.post(f"{address}/api/content/generate", data=data, headers=headers, timeout=30)
+            assert answer.status_code == status
+
+
 def test_a_body_that_is_only_announced_is_refused_before_it_comes(address: str) -> None:
     host, port = address.removeprefix("http://").split(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=30)
