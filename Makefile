@@ -3,7 +3,7 @@
 PYTHON_CANDIDATES := python3.13 python3.12 python3.11 python3
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-PIP := $(PYTHON) -m pip --quiet --disable-pip-version-check
+PIP := $(PYTHON) -m pip --quiet --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help

@@ -20,12 +20,14 @@ def main() -> int:
     up.add_argument("--home", type=Path, default=stack.HOME, help="where data, logs and addresses are kept (default: .dev)")
     up.add_argument("--procfile", type=Path, default=stack.PROCFILE, help="the processes to run (default: Procfile)")
     up.add_argument("--throwaway", action="store_true", help="start from empty data, and delete it at the end")
-    commands.add_parser("demo", help="one article, one image, one video, for real")
+    once = commands.add_parser("demo", help="one article, one image, one video, for real")
+    once.add_argument("--home", type=Path, default=demo.DEMO_HOME, help="where its log is kept (default: .dev/demo)")
+    once.add_argument("--output", type=Path, default=demo.OUTPUT, help="where the files go (default: demo-output)")
     arguments = parser.parse_args()
     try:
         if arguments.command == "demo":
-            return demo.run()
-        return stack.up(arguments.home, arguments.procfile, throwaway=arguments.throwaway)
+            return demo.run(arguments.home.resolve(), arguments.output.resolve())
+        return stack.up(arguments.home.resolve(), arguments.procfile.resolve(), throwaway=arguments.throwaway)
     except (StackError, SettingsError, QueueError) as error:
         print(f"make {arguments.command}: {error}", file=sys.stderr)
         return 1

@@ -76,8 +76,8 @@ def orders() -> list[Order]:
     ]
 
 
-def run() -> int:
-    """The whole demo; the exit code. The last line on stdout is a JSON summary.
+def run(home: Path = DEMO_HOME, output: Path = OUTPUT) -> int:
+    """The whole demo; the exit code. The files go to `output`; the last line on stdout is a JSON summary.
 
     Raises:
         StackError: why it did not come to its end, in one line.
@@ -85,23 +85,23 @@ def run() -> int:
     stop_on_signals()
     began = time.monotonic()
     wanted = orders()
-    OUTPUT.mkdir(exist_ok=True)
+    output.mkdir(parents=True, exist_ok=True)
     for order in wanted:
-        (OUTPUT / order.name).unlink(missing_ok=True)
+        (output / order.name).unlink(missing_ok=True)
     console = Console()
     console.print("Starting MongoDB, SQS, the web process and three workers …")
-    with running_stack() as stack:
+    with running_stack(home) as stack:
         stack.wait_until_ready()
         for order in wanted:
             order.job_id = str(stack.call("POST", order.submit_at, json=order.request)["jobId"])
         follow(stack, wanted, console)
-        files = {order.name: describe(save(stack, order)) for order in wanted}
+        files = {order.name: describe(save(stack, order, output)) for order in wanted}
         console.print("Stopping …")
-    console.print(f"\nMade by the provider {stack.provider}, in {OUTPUT}:", soft_wrap=True, highlight=False)
+    console.print(f"\nMade by the provider {stack.provider}, in {output}:", soft_wrap=True, highlight=False)
     for name, facts in files.items():
         console.print(f"  {name:<12}{in_words(facts)}", soft_wrap=True, highlight=False)
     seconds = round(time.monotonic() - began, 1)
-    summary = {"ok": True, "seconds": seconds, "provider": stack.provider, "directory": str(OUTPUT), "files": files}
+    summary = {"ok": True, "seconds": seconds, "provider": stack.provider, "directory": str(output), "files": files}
     print(json.dumps(summary), flush=True)
     return 0
 
@@ -109,11 +109,11 @@ def run() -> int:
 class RunningStack:
     """A stack of the demo's own, spoken to over HTTP."""
 
-    def __init__(self) -> None:
-        DEMO_HOME.mkdir(parents=True, exist_ok=True)
+    def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self.log = DEMO_HOME / "stack.log"
+        self.log = home / "stack.log"
         environment = _environment(port)
         self.provider = environment["AI_PROVIDER"]
         self._borrowed = (environment["MONGODB_URI"], environment["MONGODB_DATABASE"]) if "MONGODB_URI" in environment else None
@@ -121,7 +121,7 @@ class RunningStack:
         self._http.trust_env = False  # a proxy of the shell has no business on loopback
         self._parent = os.getppid()
         with self.log.open("wb") as log:
-            command = [sys.executable, "-m", "devstack", "up", "--home", str(DEMO_HOME), "--throwaway"]
+            command = [sys.executable, "-m", "devstack", "up", "--home", str(home), "--throwaway"]
             self._process = subprocess.Popen(
                 command, cwd=CHECKOUT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
@@ -181,8 +181,8 @@ class RunningStack:
 
 
 @contextmanager
-def running_stack() -> Iterator[RunningStack]:
-    stack = RunningStack()
+def running_stack(home: Path) -> Iterator[RunningStack]:
+    stack = RunningStack(home)
     try:
         yield stack
     finally:
@@ -269,9 +269,9 @@ def shown(wanted: list[Order], console: Console) -> Iterator[_Bars | _Lines]:
         yield _Bars(progress, wanted)
 
 
-def save(stack: RunningStack, order: Order) -> Path:
+def save(stack: RunningStack, order: Order, output: Path) -> Path:
     """The finished job's product as a file of the demo's output."""
-    path = OUTPUT / order.name
+    path = output / order.name
     if order.name.endswith(".md"):
         path.write_text(order.answer["result"]["content"])
     else:

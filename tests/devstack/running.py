@@ -40,14 +40,9 @@ class Up:
         (home / "Procfile").write_text(procfile)
         self.command = [sys.executable, "-m", "devstack", "up", "--home", str(home), "--procfile", str(home / "Procfile")]
         self.command += options
-        self.environment = self._environment() | dict(variables or {})
+        self.environment = {**without_addresses(), "PORT": str(self.port), **(variables or {})}
         with self.output_file.open("wb") as output:
             self.process = self._start(output.fileno())
-
-    def _environment(self) -> dict[str, str]:
-        named_by_tests = ("MONGODB_", "AWS_", "SQS_", "QUEUE_PREFIX", "AUTH", "PUBLIC_URL")
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(named_by_tests)}
-        return inherited | {"PORT": str(self.port)}
 
     def _start(self, output: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -112,3 +107,9 @@ def unused_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+def without_addresses() -> dict[str, str]:
+    """The environment as a user has it, who knows nothing of the tests' servers."""
+    named_by_tests = ("MONGODB_", "AWS_", "SQS_", "QUEUE_PREFIX", "AUTH", "PUBLIC_URL")
+    return {name: value for name, value in os.environ.items() if not name.startswith(named_by_tests)}
