@@ -54,6 +54,7 @@ class Deliveries:
     def __init__(self) -> None:
         self._held: dict[str, Delivery] = {}
         self._capacity = 0
+        self._closed = False
         self._changed = Condition()
         self._tags = itertools.count(1)
         self._arrivals: SimpleQueue[Delivery | None] = SimpleQueue()
@@ -76,12 +77,22 @@ class Deliveries:
         self._arrivals.put(delivery)
 
     def next_arrival(self, seconds: float | None) -> Delivery | None:
-        """The next delivery that nobody fetched yet; None if the wait was ended by `wake`.
+        """The next delivery that nobody fetched yet; None where the wait was ended by `close`.
 
         Raises:
-            queue.Empty: none came in time.
+            queue.Empty: none came in time, or this process takes no more.
         """
-        return self._arrivals.get(timeout=seconds)
+        return self._arrivals.get(timeout=0 if self._closed else seconds)
+
+    def close(self) -> None:
+        """Hand out no more and end the consumer's wait now. Takes no lock, so a signal handler may call it."""
+        self._closed = True
+        self._arrivals.put(None)
+
+    def release(self) -> None:
+        """Let go of everything still held, for other workers to receive at once."""
+        for delivery in self.all():
+            self.settle(delivery.tag, Visible(0))
 
     def get(self, tag: str) -> Delivery | None:
         return self._held.get(tag)
@@ -104,10 +115,6 @@ class Deliveries:
         with self._changed:
             self._changed.wait_for(lambda: self._capacity > len(self._held), timeout=seconds)
             return max(self._capacity - len(self._held), 0)
-
-    def wake(self) -> None:
-        """End the consumer's wait for a delivery now. Safe in a signal handler."""
-        self._arrivals.put(None)
 
 
 @cache

@@ -61,9 +61,11 @@ def take_slots_from_catalogue(sender: Any, **_: Any) -> None:
 @worker_shutting_down.connect
 def stop_waiting(**_: Any) -> None:
     """End the consumer's wait for a delivery, so that the worker stops now and not in two seconds."""
-    deliveries().wake()
+    deliveries().close()
 
 
 @worker_shutdown.connect
-def flush_settlements(**_: Any) -> None:
+def let_go_of_the_rest(**_: Any) -> None:
+    """What was received and not begun goes to another worker; what was decided reaches SQS."""
+    deliveries().release()
     settler().flush(FLUSH_SECONDS)

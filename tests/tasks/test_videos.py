@@ -1,0 +1,41 @@
+"""A video's way through a real worker."""
+
+from __future__ import annotations
+
+import av
+import pytest
+
+from jobs.files import files
+from jobs.life import Status
+from jobs.media import media_of
+from jobs.submit import Order, submit
+from tests.ai_service import AiService
+from tests.tasks.conftest import StartWorker
+from tests.workers import finished
+
+
+@pytest.mark.parametrize("provider", ["local", "service"])
+def test_a_video_of_the_asked_length_is_stored_and_plays(provider: str, start_worker: StartWorker) -> None:
+    with AiService() as service:
+        worker = start_worker("videos", AI_SERVICE_URL=service.address, AI_PROVIDER=provider)
+        order = Order(kind="videos", payload={"prompt": "Waves", "duration": 2, "size": "320x180"}, user_id="ada")
+        job = finished(submit(order).id, worker)
+    assert job.status is Status.COMPLETED
+    (item,) = media_of(job)
+    assert (item.content_type, item.width, item.height) == ("video/mp4", 320, 180)
+    assert item.duration_seconds == pytest.approx(2, abs=0.1)
+    file = files().open(item.key)
+    assert file is not None
+    with av.open(file) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in container.decode(video=0)) == 48
+
+
+def test_the_services_task_is_kept_before_it_is_waited_for(start_worker: StartWorker) -> None:
+    with AiService() as service:
+        worker = start_worker("videos", AI_SERVICE_URL=service.address)
+        job = finished(submit(Order(kind="videos", payload={"prompt": "Waves", "duration": 1}, user_id="ada")).id, worker)
+    assert job.status is Status.COMPLETED
+    assert service.generations == 1
+    assert next(iter(service.tasks.values())).idempotency_key == job.id
+    assert job.checkpoint == {}  # the end forgets it

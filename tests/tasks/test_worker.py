@@ -1,0 +1,133 @@
+"""The worker's command line, start and end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.life import Status
+from jobs.store import store
+from jobs.submit import Order, submit
+from queues.queue import Outgoing, dead_letters_of, queue_for
+from settings import CHECKOUT
+from tests.ai_service import AiService
+from tests.conftest import NOWHERE
+from tests.tasks.conftest import StartWorker
+from tests.workers import finished, wait_for
+
+ORDER = Order(kind="articles", payload={"mode": "topic", "topic": "Bees", "wordCount": 60}, user_id="ada")
+
+
+def celery(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("celery")), "-A", "tasks", *words]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("variables", "words", "says"),
+    [
+        ({"AI_PROVIDER": "oracle"}, ["-Q", "articles"], "AI_PROVIDER='oracle' can't be used"),
+        ({"AI_PROVIDER": "service"}, ["-Q", "articles"], "AI_PROVIDER=service needs AI_SERVICE_URL"),
+        ({"LEASE_SECONDS": "0"}, ["-Q", "articles"], "LEASE_SECONDS='0' can't be used"),
+        ({"AWS_ENDPOINT_URL": "nowhere"}, ["-Q", "articles"], "Correct AWS_ENDPOINT_URL"),
+        ({"AWS_REGION": None, "AWS_DEFAULT_REGION": None}, ["-Q", "articles"], "Set AWS_REGION"),
+        ({}, ["-Q", "poems"], "no kind 'poems'; there are articles, images, videos"),
+        ({}, ["-Q", "articles", "-P", "solo"], "Leave out -P"),
+    ],
+)
+def test_a_worker_that_cannot_work_says_why_in_words(
+    variables: dict[str, str | None], words: list[str], says: str, environment: Any
+) -> None:
+    environment(**variables)
+    ended = celery("worker", *words)
+    assert ended.returncode != 0
+    assert says in ended.stderr + ended.stdout
+    assert "Traceback" not in ended.stderr + ended.stdout
+
+
+def test_a_worker_takes_its_slots_from_the_catalogue_and_a_name_of_its_own(start_worker: StartWorker) -> None:
+    worker = start_worker("images")
+    assert ".> concurrency: 16" in worker.log
+    assert " images-" in worker.log.split(" ready.")[0]
+
+
+def test_one_worker_serves_several_queues(start_worker: StartWorker) -> None:
+    worker = start_worker("articles", "images")
+    image = Order(kind="images", payload={"prompt": "p", "size": "64x64"}, user_id="ada")
+    assert {finished(submit(order).id, worker).status for order in (ORDER, image)} == {Status.COMPLETED}
+
+
+def test_a_worker_without_work_ends_at_once_when_told(start_worker: StartWorker) -> None:
+    assert start_worker("articles").stop() == 0
+
+
+def test_a_worker_told_to_stop_finishes_what_it_has_begun(start_worker: StartWorker) -> None:
+    with AiService() as service:
+        service.behave(wait_seconds=1.5)
+        worker = start_worker("articles", AI_SERVICE_URL=service.address)
+        job = submit(ORDER)
+        wait_for(lambda: service.received("/api/generation/topic"), "the service to be called", worker)
+        assert worker.stop(signal.SIGTERM) == 0
+    assert finished(job.id).status is Status.COMPLETED
+
+
+def test_a_message_nobody_can_read_goes_to_the_dead_letters_with_the_reason(start_worker: StartWorker) -> None:
+    worker = start_worker("articles")
+    queue_for("articles").send(Outgoing('{"jobId": 7}'))
+    queue_for("articles").send(Outgoing('{"jobId": "gone", "userId": "ada", "type": "articles"}'))
+    job = finished(submit(ORDER).id, worker)
+    assert job.status is Status.COMPLETED
+    reasons: set[str] = set()
+
+    def both_came() -> bool:
+        found = dead_letters_of("articles").receive(10, visibility_seconds=60, wait_seconds=0)
+        reasons.update(message.attributes["Reason"] for message in found)
+        return len(reasons) == 2
+
+    wait_for(both_came, "the dead letters", worker)
+    assert reasons == {"field jobId is missing or not a text", "no job has this id"}
+
+
+def test_a_killed_workers_job_starts_again_and_is_done_once(start_worker: StartWorker, database: Any) -> None:
+    with AiService() as service:
+        service.behave(wait_seconds=60)
+        worker = start_worker("articles", AI_SERVICE_URL=service.address, LEASE_SECONDS="2")
+        job = submit(ORDER)
+        wait_for(lambda: service.received("/api/generation/topic"), "the service to be called", worker)
+        worker.stop(signal.SIGKILL)
+        service.behave(wait_seconds=0)
+        start_worker("articles", AI_SERVICE_URL=service.address, LEASE_SECONDS="2")
+        done = finished(job.id)
+    assert (done.status, done.attempts) == (Status.COMPLETED, 1)
+    assert database.generated_content.count_documents({}) == 1
+
+
+def test_a_job_longer_than_its_lease_runs_once(start_worker: StartWorker) -> None:
+    with AiService() as service:
+        service.behave(wait_seconds=6)
+        worker = start_worker("articles", AI_SERVICE_URL=service.address, LEASE_SECONDS="2")
+        job = finished(submit(ORDER).id, worker)
+    assert (job.status, job.attempts) == (Status.COMPLETED, 1)
+    assert len(service.received("/api/generation/topic")) == 1
+
+
+def test_a_cancelled_job_stops_its_handler(start_worker: StartWorker) -> None:
+    with AiService() as service:
+        service.make(video_polls=10_000)
+        worker = start_worker("videos", AI_SERVICE_URL=service.address, LEASE_SECONDS="2")
+        job = submit(Order(kind="videos", payload={"prompt": "p"}, user_id="ada"))
+        wait_for(lambda: service.tasks, "the service's task", worker)
+        store().request_cancel(job.id, "ada")
+        assert finished(job.id, worker).status is Status.CANCELLED
+        wait_for(lambda: {task.error for task in service.tasks.values()} == {"cancelled"}, "the task's cancel", worker)
+
+
+def test_a_worker_waits_for_sqs_that_is_away_and_does_not_end(start_worker: StartWorker) -> None:
+    worker = start_worker("articles", AWS_ENDPOINT_URL=f"http://{NOWHERE}")
+    wait_for(lambda: "can't receive; trying on" in worker.log, "the worker to notice", worker)
+    assert worker.process.poll() is None
