@@ -8,13 +8,12 @@ write.
 from __future__ import annotations
 
 import base64
-import binascii
+import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from bson import json_util
 from pymongo import DESCENDING, ReturnDocument, UpdateOne
 from pymongo.collection import Collection
 
@@ -25,6 +24,9 @@ from settings import settings
 
 NOW = "$$NOW"
 HISTORY_ENTRIES = 50
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+CURSOR = re.compile(r"([0-9]{1,14}):([A-Za-z0-9_-]{1,64})")
+"""When a job was created, in milliseconds, and its id."""
 DISPATCH_SECONDS = 10
 """How long who inserted a job has to send its message before the relay does."""
 UNRECORDED = frozenset({"renew", "progress", "checkpoint", "mark_sent", "effect_done"})
@@ -330,6 +332,8 @@ class JobStore:
                 "message_id": None,
                 "progress": {"percent": 0, "stage": "Waiting for a worker"},
                 "dispatch": _dispatch({"$add": ["$dispatch.n", 1]}, by),
+                # what was paid for is gone on with; a cancelled generation is gone at the provider too
+                "checkpoint": {"$cond": [{"$eq": ["$status", Status.CANCELLED.value]}, literal({}), "$checkpoint"]},
             },
         )
 
@@ -431,18 +435,19 @@ def _names(statuses: frozenset[Status]) -> list[str]:
 
 
 def _write_cursor(job: Job) -> str:
-    text = json_util.dumps([job.created_at, job.id])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    milliseconds = (job.created_at - EPOCH) // timedelta(milliseconds=1)  # as exact as MongoDB keeps it
+    return base64.urlsafe_b64encode(f"{milliseconds}:{job.id}".encode()).decode().rstrip("=")
 
 
 def _read_cursor(cursor: str) -> tuple[datetime, str]:
     try:
-        created_at, job_id = json_util.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
-    except (ValueError, TypeError, binascii.Error):
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except ValueError:
         raise BadCursor(BadCursor.__doc__) from None
-    if not isinstance(created_at, datetime) or not isinstance(job_id, str):
+    read = CURSOR.fullmatch(text)
+    if read is None:
         raise BadCursor(BadCursor.__doc__)
-    return created_at, job_id
+    return EPOCH + timedelta(milliseconds=int(read[1])), read[2]
 
 
 @cache

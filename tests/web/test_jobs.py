@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import boto3
@@ -101,6 +102,10 @@ def test_lists_are_filtered_by_type_and_status(client: FlaskClient) -> None:
     assert listed("type=articles&status=queued") == [waiting]
 
 
+def encoded(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -112,6 +117,11 @@ def test_lists_are_filtered_by_type_and_status(client: FlaskClient) -> None:
         ("cursor=nonsense", "cursor"),
         ("cursor=W10", "cursor"),
         ("cursor=%00", "cursor"),
+        ("cursor=%C3%A9", "cursor"),
+        ("cursor=" + encoded('[{"$oid": "x"}, "x"]'), "cursor"),
+        ("cursor=" + encoded("99999999999999999999:x"), "cursor"),
+        ("cursor=" + encoded("1:\0"), "cursor"),
+        ("cursor=" + "W" * 501, "cursor"),
         ("q=bees", "q"),
     ],
 )
