@@ -82,8 +82,8 @@ class Settings(BaseSettings):
     )
     openai_api_key: str | None = Field(default=None, description="Key of the OpenAI API, or of a service that speaks it.")
     openai_base_url: str | None = Field(default=None, description="Base URL of a service that speaks OpenAI's API.")
-    openai_text_model: str = Field(default="gpt-5-mini", description="Model that writes articles, if the job names none.")
-    openai_image_model: str = Field(default="gpt-image-1", description="Model that draws images, if the job names none.")
+    openai_text_model: str = Field(default="gpt-5.4-mini", description="Model that writes articles, if the job names none.")
+    openai_image_model: str = Field(default="gpt-image-2.5-flare", description="Model that draws images, if the job names none.")
     media_bucket: str | None = Field(
         default=None, description="S3 bucket for images and videos. Unset: MongoDB's GridFS keeps them."
     )

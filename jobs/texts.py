@@ -17,17 +17,17 @@ FLUSH_SECONDS = 0.5
 class TextStream:
     """Gathers an attempt's text and writes it at most twice a second, for as long as no later attempt has begun."""
 
-    def __init__(self, job: Job, text: str = "") -> None:
-        """Begin the job's text anew, with what an earlier attempt left to go on from."""
+    def __init__(self, job: Job) -> None:
+        """Begin the job's text anew."""
         assert job.lease is not None
         self._own = {"_id": job.id, "token": job.lease.token}
-        self._text = text
-        self._written = len(text)
-        self._written_at = monotonic()
+        self._text = ""
+        self._written = 0
+        self._written_at = 0.0
         with suppress(DatabaseUnavailable), available():
             database().collection("texts").update_one(
                 {"_id": job.id},
-                {"$set": {"token": job.lease.token, "user_id": job.user_id, "text": text}},
+                {"$set": {"token": job.lease.token, "user_id": job.user_id, "text": ""}},
                 upsert=True,
             )
 

@@ -76,7 +76,7 @@ class Call(Protocol):
         """Keep `checkpoint` for the next attempt; stored on return. Keep the provider's job id before waiting for it."""
 
     def text(self, piece: str) -> None:
-        """The next piece of the article, as it comes."""
+        """The next piece of the article, as it comes. An attempt that goes on from a checkpoint gives the kept text first."""
 
     def progress(self, percent: float, stage: str) -> None:
         """How far the generation is: 0 to 100 of the provider's part, and what it is doing, in words for the user."""

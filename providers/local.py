@@ -48,6 +48,8 @@ class LocalProvider:
         article = compose(request)
         kept = str(call.checkpoint.get("content", ""))
         written = kept if article.content.startswith(kept) else ""
+        if written:
+            call.text(written)
         pace = min(self._pace_seconds, LONGEST_PACING_SECONDS / ceil(request.word_count / WORDS_IN_PIECE))
         position = 0
         for number, section in enumerate(article.sections):

@@ -60,7 +60,7 @@ class Run:
 
     def text(self, piece: str) -> None:
         if self._stream is None:
-            self._stream = TextStream(self.job, text=self._checkpoint.get("content", ""))
+            self._stream = TextStream(self.job)
         self._stream.add(piece)
 
     def progress(self, percent: float, stage: str) -> None:
