@@ -44,6 +44,7 @@ class Processes(Manager):
         self.events: Any = self.events
         self.each_look: Callable[[], None] = lambda: None
         self.fallen: list[str] = []
+        self.last_output = time.monotonic()
         self._watchdog = watchdog
         self._parent = os.getppid()
         self._wanted_end = False
@@ -88,11 +89,15 @@ class Processes(Manager):
         super()._start()
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             signal.signal(signal.SIGHUP, self._on_hangup)  # honcho takes care of SIGINT and SIGTERM only
-        self.events = _LookedAt(self.events, self._look)
+        self.events = _LookedAt(self.events, self._look, self._on_event)
 
     def _on_hangup(self, number: int, frame: FrameType | None) -> None:
         self.returncode = 0
         self.terminate()
+
+    def _on_event(self, event: Any) -> None:
+        if event.type == "line":
+            self.last_output = time.monotonic()
 
     def _look(self) -> None:
         if os.getppid() != self._parent and not self._wanted_end:
@@ -108,10 +113,13 @@ class Processes(Manager):
 class _LookedAt:
     """honcho's queue of events, with a look at the world before each read of it."""
 
-    def __init__(self, events: Any, look: Callable[[], None]) -> None:
+    def __init__(self, events: Any, look: Callable[[], None], on_event: Callable[[Any], None]) -> None:
         self._events = events
         self._look = look
+        self._on_event = on_event
 
     def get(self, timeout: float) -> Any:
         self._look()
-        return self._events.get(timeout=timeout)
+        event = self._events.get(timeout=timeout)
+        self._on_event(event)
+        return event

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,9 @@ from devstack.watchdog import Watchdog
 from queues.provision import apply
 from settings import CHECKOUT, settings
 
+QUIET_SECONDS = 0.5
+CHATTER_SECONDS = 10
+"""How long the addresses wait for a pause in what the processes say, so that they don't scroll away."""
 HOME = CHECKOUT / ".dev"
 PROCFILE = CHECKOUT / "Procfile"
 SHARED = (
@@ -55,7 +59,7 @@ def up(home: Path = HOME, procfile: Path = PROCFILE, *, throwaway: bool = False)
         _provision(environment)
         tidying.enter_context(_published(home / "env", environment))
         processes = Processes(commands, environment, watchdog)
-        processes.each_look = _Announcement(port, environment["PUBLIC_URL"])
+        processes.each_look = _Announcement(port, environment["PUBLIC_URL"], processes)
         processes.loop()
         ignore_signals()
         _say("Stopping MongoDB and SQS …")
@@ -168,19 +172,28 @@ def _published(path: Path, environment: Mapping[str, str]) -> Iterator[None]:
 
 
 class _Announcement:
-    """Says once where Pressroom is, as soon as somebody answers there."""
+    """Says once where Pressroom is: when somebody answers there, and the processes have said what they say at their start."""
 
-    def __init__(self, port: int, url: str) -> None:
+    def __init__(self, port: int, url: str, processes: Processes) -> None:
         self._port = port
         self._url = url
+        self._processes = processes
+        self._answered_at: float | None = None
         self._said = False
 
     def __call__(self) -> None:
-        if self._said:
+        if self._said or not self._answers():
             return
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=0.2):
+        now = time.monotonic()
+        if now - self._processes.last_output > QUIET_SECONDS or now - (self._answered_at or now) > CHATTER_SECONDS:
             self._said = True
             _say(f"\nPressroom  {self._url}\nAPI        {self._url}/docs\nCtrl-C ends everything.\n")
+
+    def _answers(self) -> bool:
+        if self._answered_at is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=0.2):
+                self._answered_at = time.monotonic()
+        return self._answered_at is not None
 
 
 def _say(line: str) -> None:

@@ -86,7 +86,7 @@ def test_a_port_that_is_none_is_refused_in_words(tmp_path: Path, port: str) -> N
     assert up.output == f"make up: PORT='{port}' can't be used: a port is a number from 1 to 65535\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_everything_and_is_no_failure(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "orderly.py").write_text(ORDERLY)
     with Up(tmp_path / "home", f"{WEB}orderly: python {tmp_path}/orderly.py\n") as up:
@@ -147,6 +147,8 @@ def test_killed_outright_it_leaves_no_process_behind_and_starts_again(tmp_path: 
 def test_a_throwaway_stack_leaves_no_data(tmp_path: Path) -> None:
     with Up(tmp_path / "home", options=["--throwaway"]) as up:
         assert (up.is_ready().home / "mongodb").exists()
+        up.process.terminate()
+        assert up.ended() == 0
     assert not (tmp_path / "home" / "mongodb").exists()
 
 
