@@ -8,6 +8,7 @@ environment leaves open.
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -47,17 +48,6 @@ class Settings(BaseSettings):
     queue_prefix: str = Field(
         default="", pattern=r"^[A-Za-z0-9_-]{0,40}$", description="Stands before every queue's name: `staging-`."
     )
-    sqs_articles_queue_url: str | None = Field(default=None, description="URL of the queue `articles`, if not found by name.")
-    sqs_images_queue_url: str | None = Field(
-        default=None,
-        validation_alias=AliasChoices("SQS_IMAGES_QUEUE_URL", "SQS_IMAGE_QUEUE_URL"),
-        description="URL of the queue `images`. `SQS_IMAGE_QUEUE_URL` is read too.",
-    )
-    sqs_videos_queue_url: str | None = Field(
-        default=None,
-        validation_alias=AliasChoices("SQS_VIDEOS_QUEUE_URL", "SQS_VIDEO_QUEUE_URL"),
-        description="URL of the queue `videos`. `SQS_VIDEO_QUEUE_URL` is read too.",
-    )
     sqs_wait_time_seconds: int = Field(
         default=20, ge=0, le=SQS_LONGEST_WAIT_SECONDS, description="How long a receive waits for a message (long poll)."
     )
@@ -82,8 +72,8 @@ class Settings(BaseSettings):
     )
     openai_api_key: str | None = Field(default=None, description="Key of the OpenAI API, or of a service that speaks it.")
     openai_base_url: str | None = Field(default=None, description="Base URL of a service that speaks OpenAI's API.")
-    openai_text_model: str = Field(default="gpt-5.4-mini", description="Model that writes articles, if the job names none.")
-    openai_image_model: str = Field(default="gpt-image-2.5-flare", description="Model that draws images, if the job names none.")
+    openai_text_model: str = Field(default="gpt-5.4-mini", description="Model that writes articles, if a job names none.")
+    openai_image_model: str = Field(default="gpt-image-2.5-flare", description="Model that draws images, if a job names none.")
     media_bucket: str | None = Field(
         default=None, description="S3 bucket for images and videos. Unset: MongoDB's GridFS keeps them."
     )
@@ -105,9 +95,9 @@ class Settings(BaseSettings):
         return value.rstrip("/") if value else value
 
     def queue_url(self, kind: str) -> str | None:
-        """The URL given outright for the queue of `kind`, if there is one."""
-        url: str | None = getattr(self, f"sqs_{kind}_queue_url", None)
-        return url
+        """The URL given outright for the queue of `kind` (`SQS_ARTICLES_QUEUE_URL`, or `SQS_ARTICLE_QUEUE_URL`), if one is."""
+        names = (f"SQS_{word}_QUEUE_URL" for word in (kind.upper(), kind.upper().removesuffix("S")))
+        return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
     @property
     def provider_name(self) -> str:
@@ -116,7 +106,11 @@ class Settings(BaseSettings):
 
     def faults(self) -> list[str]:
         """What does not fit together, a sentence each with its remedy."""
-        found = []
+        found = [
+            f"{name}={value!r} is not a web address; it starts with http:// or https://"
+            for name, value in os.environ.items()
+            if re.fullmatch(r"SQS_[A-Z]+_QUEUE_URL", name) and value and not value.startswith(("http://", "https://"))
+        ]
         if self.provider_name == "service" and not self.ai_service_url:
             found.append("AI_PROVIDER=service needs AI_SERVICE_URL: set it to the AI service's base URL")
         if self.provider_name == "openai" and not self.openai_api_key:
