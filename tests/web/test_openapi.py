@@ -22,8 +22,8 @@ UNDESCRIBED = {"docs.home", "docs.show"}
 
 
 @pytest.fixture
-def described(lonely_client: FlaskClient) -> dict[str, Any]:
-    document: dict[str, Any] = lonely_client.get("/openapi.get_json()").get_json()
+def described() -> dict[str, Any]:
+    document: dict[str, Any] = create_app().test_client().get("/openapi.json").get_json()
     return document
 
 
