@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import structlog
 
+from jobs.database import DatabaseUnavailable
 from jobs.document import Document, Job, new_document
 from jobs.store import store
 from queues.catalogue import kind_named
@@ -83,7 +84,10 @@ def _send(jobs: list[Job]) -> list[Job]:
             sent |= _send_messages(kind, unsent)
         except QueueError as error:
             log.warning("accepted without a message; the queue can't be reached", kind=kind, reason=str(error))
-    store().mark_sent(sent, n=1)
+    try:
+        store().mark_sent(sent, n=1)
+    except DatabaseUnavailable as error:  # the jobs are recorded and sent; a claim names their messages
+        log.warning("accepted, the messages not named", jobs=len(sent), reason=str(error))
     return [replace(job, message_id=sent.get(job.id, job.message_id)) for job in jobs]
 
 
