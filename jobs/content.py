@@ -10,7 +10,7 @@ from typing import Any
 
 from jobs.database import Document, available, database
 from jobs.document import Job
-from jobs.store import NOW, literal
+from jobs.expressions import NOW, new_or_kept
 
 
 def save_article(job: Job, *, title: str, content: str, word_count: int) -> Document:
@@ -27,7 +27,7 @@ def save_article(job: Job, *, title: str, content: str, word_count: int) -> Docu
     with available():
         database().collection("generated_content").update_one(
             {"_id": job.lease.token},
-            [{"$replaceWith": {"$mergeObjects": [literal({"_id": job.lease.token} | document), {"created_at": NOW}]}}],
+            new_or_kept({"_id": job.lease.token} | document, created_at=NOW),
             upsert=True,
         )
     return {"content_id": job.lease.token, "title": title, "word_count": word_count}

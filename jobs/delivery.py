@@ -35,10 +35,12 @@ class SetAside:
 Answer = Drop | ComeAgain | SetAside
 
 
-def answer(job: Job | None, now: datetime, message_id: str) -> Answer:
-    """What becomes of the message `message_id`. `now` is MongoDB's time at which `job` was read."""
+def answer(job: Job | None, now: datetime, *, kind: str, message_id: str) -> Answer:
+    """What becomes of the message `message_id` that asks for a job of `kind`. `now` is MongoDB's time when `job` was read."""
     if job is None:
         return SetAside("no job has this id")
+    if job.kind != kind:
+        return SetAside(f"field type is {kind!r}, but the job's is {job.kind!r}")
     if job.status.is_final or (job.message_id and job.message_id != message_id):
         return Drop()
     if job.status is Status.PROCESSING and job.lease is not None:

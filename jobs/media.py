@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from jobs.database import Document, available, database
 from jobs.document import Job
+from jobs.expressions import NOW, new_or_kept
 from jobs.files import files
-from jobs.store import NOW, literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +58,7 @@ def save_media(
         "duration_seconds": duration_seconds,
     }
     with available():
-        database().collection("media").update_one(
-            {"_id": record_id}, [{"$replaceWith": {"$mergeObjects": [literal(record), {"created_at": NOW}]}}], upsert=True
-        )
+        database().collection("media").update_one({"_id": record_id}, new_or_kept(record, created_at=NOW), upsert=True)
     return record_id
 
 

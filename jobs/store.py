@@ -7,48 +7,26 @@ write.
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from pymongo import DESCENDING, ReturnDocument, UpdateOne
 from pymongo.collection import Collection
 
+from jobs.cursor import read_cursor, write_cursor
 from jobs.database import Database, Document, available, database
 from jobs.document import Job
+from jobs.expressions import NOW, expr, later, literal, new_or_kept
 from jobs.life import FINAL, MOST_CRASHES, TRANSITIONS, WAITING, Status
 from settings import settings
 
-NOW = "$$NOW"
 HISTORY_ENTRIES = 50
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-CURSOR = re.compile(r"([0-9]{1,14}):([A-Za-z0-9_-]{1,64})")
-"""When a job was created, in milliseconds, and its id."""
 DISPATCH_SECONDS = 10
 """How long who inserted a job has to send its message before the relay does."""
 UNRECORDED = frozenset({"renew", "progress", "checkpoint", "mark_sent", "effect_done"})
 """Verbs that leave no entry in the history: they come too often or say nothing to its reader."""
-
-
-class BadCursor(ValueError):
-    """The cursor is not one that a list answered. Leave it out to start at the newest job."""
-
-
-def literal(value: Any) -> Document:
-    """A value for a pipeline, where a text that starts with $ would be a field's name."""
-    return {"$literal": value}
-
-
-def later(seconds: float) -> Document:
-    """MongoDB's time in so many seconds."""
-    return {"$add": [NOW, round(seconds * 1000)]}
-
-
-def expr(condition: Any) -> Document:
-    return {"$expr": condition}
 
 
 class JobStore:
@@ -99,12 +77,12 @@ class JobStore:
         if status:
             wanted["status"] = status
         if cursor:
-            created_at, job_id = _read_cursor(cursor)
+            created_at, job_id = read_cursor(cursor)
             wanted["$or"] = [{"created_at": {"$lt": created_at}}, {"created_at": created_at, "_id": {"$lt": job_id}}]
         with available():
             found = list(self._jobs.find(wanted).sort([("created_at", DESCENDING), ("_id", DESCENDING)]).limit(limit + 1))
         jobs = [Job.from_document(document) for document in found[:limit]]
-        return jobs, _write_cursor(jobs[-1]) if len(found) > limit else None
+        return jobs, write_cursor(jobs[-1]) if len(found) > limit else None
 
     # -- on the way to a worker
 
@@ -139,8 +117,8 @@ class JobStore:
             with available():
                 self._jobs.bulk_write(updates, ordered=False)
 
-    def claim(self, job_id: str, *, token: str, worker: str, message_id: str | None) -> Job | None:
-        """Take the job under a lease with this token, or None.
+    def claim(self, job_id: str, *, kind: str, token: str, worker: str, message_id: str | None) -> Job | None:
+        """Take the job, if it is of this kind, under a lease with this token, or None.
 
         Counts an attempt where the job was waiting, a crash where another's lease had run out. Repeating a claim with its
         token changes nothing more.
@@ -159,6 +137,7 @@ class JobStore:
         }
         guard = {
             "_id": job_id,
+            "kind": kind,
             **expr({"$or": [is_ours, {"$and": [{"$eq": ["$cancel_requested", None]}, {"$or": [can_start, was_lost]}]}]}),
         }
         return self._write(
@@ -398,18 +377,12 @@ class JobStore:
 
 
 def _insertion(document: Document, by: str) -> list[Document]:
-    """A pipeline that makes the document where there is none. (An insert can't use MongoDB's time.)"""
-    fresh = {
-        "$mergeObjects": [
-            literal(document),
-            {
-                "created_at": NOW,
-                "dispatch": _dispatch(1, by),
-                "history": [{"at": NOW, "verb": "submit", "attempt": 0}],
-            },
-        ]
-    }
-    return [{"$replaceWith": {"$cond": [{"$eq": [{"$type": "$status"}, "missing"]}, fresh, "$$ROOT"]}}]
+    return new_or_kept(
+        document,
+        created_at=NOW,
+        dispatch=_dispatch(1, by),
+        history=[{"at": NOW, "verb": "submit", "attempt": 0}],
+    )
 
 
 def _dispatch(n: Any, by: str) -> Document:
@@ -432,22 +405,6 @@ def _noted(code: str) -> Document:
 
 def _names(statuses: frozenset[Status]) -> list[str]:
     return sorted(status.value for status in statuses)
-
-
-def _write_cursor(job: Job) -> str:
-    milliseconds = (job.created_at - EPOCH) // timedelta(milliseconds=1)  # as exact as MongoDB keeps it
-    return base64.urlsafe_b64encode(f"{milliseconds}:{job.id}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except ValueError:
-        raise BadCursor(BadCursor.__doc__) from None
-    read = CURSOR.fullmatch(text)
-    if read is None:
-        raise BadCursor(BadCursor.__doc__)
-    return EPOCH + timedelta(milliseconds=int(read[1])), read[2]
 
 
 @cache

@@ -39,13 +39,16 @@ Settlement = Delete | Visible | Leave
 
 @dataclass
 class Delivery:
-    """One receive of one message. `settlement` is what happens to the message when Celery acknowledges it."""
+    """One receive of one message. `settlement` is what happens to the message when Celery acknowledges it.
+
+    Until somebody decided otherwise it is left to come again: a decision that was lost costs a delivery, never the job.
+    """
 
     queue: Queue
     message: Message
     job: JobMessage
     tag: str
-    settlement: Settlement = field(default_factory=Delete)
+    settlement: Settlement = field(default_factory=Leave)
 
 
 class Deliveries:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import structlog
@@ -20,14 +20,13 @@ from jobs import delivery as table
 from jobs.database import DatabaseUnavailable
 from jobs.document import Job
 from jobs.effects import perform_pending
-from jobs.errors import AttemptsExhausted, Cancelled, InvalidPayload, JobError, LeaseLost, Permanent
+from jobs.errors import AttemptsExhausted, Cancelled, InvalidPayload, JobError, LeaseLost
 from jobs.store import store
-from providers.choice import provider_named
 from queues.catalogue import Kind
 from queues.clients import QueueError
 from queues.deliveries import Delete, Delivery, Leave, Settlement, Visible, deliveries
 from queues.queue import Outgoing, dead_letters_of
-from tasks.beat import Hold, beat
+from tasks.beat import beat
 from tasks.run import Run
 
 if TYPE_CHECKING:
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
     from tasks.results import Result
 
 log = structlog.get_logger()
-
-DATABASE_AWAY_SECONDS = 5
-"""When a message comes again that found MongoDB away."""
 
 
 class JobTask(Task):
@@ -53,49 +49,48 @@ class JobTask(Task):
 
     def __call__(self, job_id: str) -> str:
         delivery = deliveries().get(self.request.properties["delivery_tag"])
-        if delivery is None:  # settled since: nothing is ours any more
+        if delivery is None:  # let go of since: nothing is ours any more
             raise Ignore
-        token = uuid4().hex
         try:
-            job = store().claim(job_id, token=token, worker=self.request.hostname, message_id=delivery.message.message_id)
-            if job is None:
-                delivery.settlement = _unclaimed(job_id, delivery)
-                raise Ignore
+            return self._deliver(job_id, delivery)
+        except LeaseLost:
+            log.warning("the lease was lost; what this attempt made is discarded", job_id=job_id)
         except DatabaseUnavailable as error:
             log.warning("MongoDB is away; the message comes again", job_id=job_id, reason=str(error))
-            delivery.settlement = Visible(DATABASE_AWAY_SECONDS)
-            raise Ignore from None
-        with structlog.contextvars.bound_contextvars(**job.log_context()), beat().keeping(token) as hold:
-            return self._attempt(job, hold, delivery)
+        raise Ignore
 
-    def _attempt(self, job: Job, hold: Hold, delivery: Delivery) -> str:
+    def _deliver(self, job_id: str, delivery: Delivery) -> str:
+        token = uuid4().hex
+        message_id = delivery.message.message_id
+        job = store().claim(job_id, kind=self.kind.name, token=token, worker=self.request.hostname, message_id=message_id)
+        if job is None:
+            delivery.settlement = self._unclaimed(job_id, delivery)
+            raise Ignore
+        with structlog.contextvars.bound_contextvars(**job.log_context()), beat().keeping(token) as hold:
+            return self._attempt(Run(job, hold), delivery)
+
+    def _attempt(self, run: Run, delivery: Delivery) -> str:
         log.info("job started", worker=self.request.hostname)
-        run = Run(job, hold)
         try:
-            result: Result = self.run(run, self._read_payload(job))
+            result: Result = self.run(run, self._read_payload(run.job))
             run.check()
-            self._record(job, run, result)
-        except LeaseLost:
-            log.warning("the lease was lost; what this attempt made is discarded")
+            self._record(run, result)
+        except Cancelled:
+            self._cancel(run)
+            delivery.settlement = Delete()
             raise Ignore from None
-        except Cancelled as error:
-            self._cancelled(job, run, error)
-        except Permanent as error:
-            self._failed(job, hold, error)
-        except DatabaseUnavailable as error:
-            log.warning(
-                "MongoDB went away in the middle of the job; it starts again once its lease has ended", reason=str(error)
-            )
-            delivery.settlement = Leave()
-            raise Ignore from None
-        except JobError as error:
-            self._retry(job, hold, delivery, error)
+        except (LeaseLost, DatabaseUnavailable):
+            raise
         except Exception as error:
-            log.exception("the handler broke")
-            self._retry(job, hold, delivery, JobError(str(error) and None))
+            reason = _as_job_error(error)
+            delivery.settlement = self._conclude(run, reason)
+            if isinstance(delivery.settlement, Visible):
+                raise Retry(str(reason), exc=reason, when=delivery.settlement.seconds) from error
+            raise reason from error.__cause__
         finally:
             run.close()
         log.info("job completed")
+        delivery.settlement = Delete()
         return "completed"
 
     def _read_payload(self, job: Job) -> Payload:
@@ -105,42 +100,57 @@ class JobTask(Task):
             faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
             raise InvalidPayload(f"The job's payload is not what {job.kind} needs: {faults}") from None
 
-    def _record(self, job: Job, run: Run, result: Result) -> None:
+    def _record(self, run: Run, result: Result) -> None:
+        job = run.job
         kept = result.keep(job)
         recorded = store().complete(
             job.id,
-            _token(job),
+            run.token,
             result=kept,
             usage=asdict(result.usage),
             effects=run.follow_ups,
             related_jobs=[effect["job_id"] for effect in run.follow_ups],
         )
-        if not recorded:
-            raise LeaseLost
+        _unless_lost(recorded)
         if run.follow_ups and (completed := store().get(job.id)):
             perform_pending(completed)
 
-    def _cancelled(self, job: Job, run: Run, error: Cancelled) -> NoReturn:
-        provider_named(job.provider).cancel(run.checkpoint)
-        if store().cancel(job.id, _token(job)):
-            log.info("job cancelled")
-        raise Ignore from error
+    def _cancel(self, run: Run) -> None:
+        try:
+            run.provider.cancel(run.checkpoint)
+        except JobError as error:
+            log.warning("the provider could not be told of the cancel", reason=str(error))
+        _unless_lost(store().cancel(run.job.id, run.token))
+        log.info("job cancelled")
 
-    def _failed(self, job: Job, hold: Hold, error: Permanent) -> NoReturn:
-        if not store().fail(job.id, hold.token, code=error.code, message=str(error), retryable=False):
-            raise Ignore from error
-        log.warning("job failed", code=error.code, reason=str(error))
-        raise error
-
-    def _retry(self, job: Job, hold: Hold, delivery: Delivery, error: JobError) -> NoReturn:
+    def _conclude(self, run: Run, error: JobError) -> Settlement:
+        """Record how the attempt ended, and what becomes of its message."""
+        job = run.job
+        if not error.retryable:
+            return self._fail(run, error)
         if job.attempts >= job.max_attempts:
-            self._failed(job, hold, AttemptsExhausted(f"All {job.max_attempts} attempts failed. The last one: {error}"))
+            return self._fail(run, AttemptsExhausted(f"All {job.max_attempts} attempts failed. The last one: {error}"))
         seconds = self._wait_seconds(job, error)
-        if not store().retry_later(job.id, hold.token, seconds=seconds, code=error.code, message=str(error)):
-            raise Ignore from error
+        _unless_lost(store().retry_later(job.id, run.token, seconds=seconds, code=error.code, message=str(error)))
         log.warning("attempt failed; the job is tried again", code=error.code, reason=str(error), seconds=seconds)
-        delivery.settlement = Visible(seconds)
-        raise Retry(str(error), exc=error, when=seconds)
+        return Visible(seconds)
+
+    def _fail(self, run: Run, error: JobError) -> Settlement:
+        _unless_lost(store().fail(run.job.id, run.token, code=error.code, message=str(error), retryable=False))
+        log.warning("job failed", code=error.code, reason=str(error))
+        return Delete()
+
+    def _unclaimed(self, job_id: str, delivery: Delivery) -> Settlement:
+        job, now = store().look(job_id)
+        match table.answer(job, now, kind=self.kind.name, message_id=delivery.message.message_id):
+            case table.ComeAgain(seconds):
+                return Visible(seconds)
+            case table.SetAside(reason):
+                return _set_aside(delivery, reason)
+        if job is not None and job.status.is_final:
+            perform_pending(job)  # whoever ended it may have died before it could
+        log.info("a message had nothing to say any more", job_id=job_id, status=job and job.status.value)
+        return Delete()
 
     def _wait_seconds(self, job: Job, error: JobError) -> int:
         """Exponential with full jitter, or what the service asked for."""
@@ -150,21 +160,17 @@ class JobTask(Task):
         return max(1, round(random.uniform(0, longest)))
 
 
-def _token(job: Job) -> str:
-    assert job.lease is not None  # it was claimed
-    return job.lease.token
+def _as_job_error(error: Exception) -> JobError:
+    """Whatever a handler raises that is no JobError is ours: its traceback is logged, its words stay inside."""
+    if isinstance(error, JobError):
+        return error
+    log.error("the handler broke", exc_info=error)
+    return JobError()
 
 
-def _unclaimed(job_id: str, delivery: Delivery) -> Settlement:
-    job, now = store().look(job_id)
-    match table.answer(job, now, delivery.message.message_id):
-        case table.ComeAgain(seconds):
-            return Visible(seconds)
-        case table.SetAside(reason):
-            return _set_aside(delivery, reason)
-        case _:
-            log.info("a message had nothing to say any more", job_id=job_id, status=job and job.status.value)
-            return Delete()
+def _unless_lost(written: bool) -> None:
+    if not written:
+        raise LeaseLost
 
 
 def _set_aside(delivery: Delivery, reason: str) -> Settlement:

@@ -37,6 +37,11 @@ class Run:
         return provider_named(self.job.provider)
 
     @property
+    def token(self) -> str:
+        """The lease's token, which every write of this attempt asks for."""
+        return self._hold.token
+
+    @property
     def attempt(self) -> int:
         """Which attempt this is, from 1."""
         return self.job.attempts
@@ -54,7 +59,7 @@ class Run:
         return self._checkpoint
 
     def keep(self, checkpoint: Mapping[str, Any]) -> None:
-        if not store().checkpoint(self.job.id, self._hold.token, checkpoint):
+        if not store().checkpoint(self.job.id, self.token, checkpoint):
             raise LeaseLost
         self._checkpoint = checkpoint
 
@@ -69,7 +74,7 @@ class Run:
         if told == self._told or monotonic() - self._told_at < PROGRESS_SECONDS:
             return
         self._told, self._told_at = told, monotonic()
-        if not store().progress(self.job.id, self._hold.token, percent=told[0], stage=stage):
+        if not store().progress(self.job.id, self.token, percent=told[0], stage=stage):
             raise LeaseLost
 
     def check(self) -> None:

@@ -9,11 +9,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 from werkzeug.wrappers import Response as AnyResponse
 
+from jobs.cursor import BadCursor
 from jobs.document import Job
 from jobs.files import files
 from jobs.life import Status
 from jobs.media import media_of
-from jobs.store import BadCursor, store
+from jobs.store import store
 from jobs.submit import Order, submit
 from providers.choice import PROVIDERS
 from providers.requests import Payload

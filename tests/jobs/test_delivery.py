@@ -34,7 +34,8 @@ LEASED: dict[str, Any] = {"lease": {"token": "t", "worker": "w", "expires_at": I
         (job("retrying", message_id=None, not_before=IN_A_MINUTE), ComeAgain(60)),
         (job("retrying", message_id="this", not_before=NOW - timedelta(seconds=5)), ComeAgain(1)),
         (None, SetAside("no job has this id")),
+        (job("queued", kind="images"), SetAside("field type is 'articles', but the job's is 'images'")),
     ],
 )
 def test_the_table(found: Job | None, expected: Answer) -> None:
-    assert answer(found, NOW, "this") == expected
+    assert answer(found, NOW, kind="articles", message_id="this") == expected

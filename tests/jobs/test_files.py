@@ -87,7 +87,7 @@ def test_a_bucket_that_is_away_is_a_retryable_error(environment: Callable[..., N
 def claimed(database: Any) -> Job:
     made = document()
     database.jobs.insert_one(made)
-    job = store().claim(made["_id"], token="t", worker="w", message_id="m")
+    job = store().claim(made["_id"], kind="articles", token="t", worker="w", message_id="m")
     assert job is not None
     return job
 

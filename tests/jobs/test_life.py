@@ -19,7 +19,7 @@ Verb = Callable[[JobStore, str], object]
 # How each verb is called, and the fields that let it succeed wherever its status allows it.
 VERBS: dict[str, tuple[Verb, dict[str, Any]]] = {
     "mark_sent": (lambda s, i: s.mark_sent({i: "m"}, n=1), {}),
-    "claim": (lambda s, i: s.claim(i, token="new", worker="w", message_id="m"), {}),
+    "claim": (lambda s, i: s.claim(i, kind="articles", token="new", worker="w", message_id="m"), {}),
     "renew": (lambda s, i: s.renew([TOKEN]), {}),
     "progress": (lambda s, i: s.progress(i, TOKEN, percent=5, stage="s"), {}),
     "checkpoint": (lambda s, i: s.checkpoint(i, TOKEN, {"a": 1}), {}),

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pymongo.errors import WriteError
 
+from jobs.cursor import BadCursor
 from jobs.document import Job
 from jobs.life import MOST_CRASHES, Status
-from jobs.store import BadCursor, store
+from jobs.store import store
 from tests.jobs.jobs import TOKEN, document
 
 
@@ -28,7 +29,7 @@ def read(job_id: str) -> Job:
 
 
 def claim(job_id: str, token: str = "mine") -> Job | None:
-    return store().claim(job_id, token=token, worker="worker-1", message_id="message-1")
+    return store().claim(job_id, kind="articles", token=token, worker="worker-1", message_id="message-1")
 
 
 def test_a_claim_writes_token_and_expiry_and_counts_the_attempt(database: Any) -> None:

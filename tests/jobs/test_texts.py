@@ -20,7 +20,7 @@ def claimed(database: Any, token: str = "first") -> Job:
 
 
 def claim(job_id: str, token: str) -> Job:
-    job = store().claim(job_id, token=token, worker="w", message_id="m")
+    job = store().claim(job_id, kind="articles", token=token, worker="w", message_id="m")
     assert job is not None
     return job
 

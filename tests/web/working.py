@@ -15,7 +15,9 @@ PICTURE = bytes(range(256)) * 8
 
 
 def claim(job_id: str) -> Job:
-    job = store().claim(job_id, token=uuid4().hex, worker="test", message_id=None)
+    submitted = store().get(job_id)
+    assert submitted is not None
+    job = store().claim(job_id, kind=submitted.kind, token=uuid4().hex, worker="test", message_id=None)
     assert job is not None
     return job
 
