@@ -32,6 +32,7 @@ class TaskPool(BasePool):
         self._names = itertools.count(1)
         self._idle = Condition()
         self._running = 0
+        self._is_abandoned = False
 
     def on_start(self) -> None:
         for _ in range(self.limit):
@@ -66,7 +67,14 @@ class TaskPool(BasePool):
         while not self._work.empty():
             self._work.get()
         with self._idle:
-            self._idle.wait_for(lambda: self._running == 0)
+            self._idle.wait_for(lambda: self._is_abandoned or self._running == 0)
+
+    def terminate_job(self, pid: int, signal: int | None = None) -> None:
+        """A cold shutdown (SIGQUIT, Ctrl-C twice): the process ends without waiting for what runs.
+
+        A thread can't be killed, and need not be: its job's lease runs out, and another worker goes on with it.
+        """
+        self._is_abandoned = True
 
     def _add_slot(self) -> None:
         Thread(target=self._serve, name=f"slot-{next(self._names)}", daemon=True).start()

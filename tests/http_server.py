@@ -8,6 +8,7 @@ The base of `tests.ai_service` and `tests.openai_server`. It is told what to do 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -88,7 +89,7 @@ class _Generation:
     made: list[Any] = field(default_factory=list)
 
 
-class GeneratingServer:
+class GeneratingServer(ABC):
     """Listens from its making until `stop`. `generations` counts what was generated, `requests` lists what came."""
 
     making_type: type[Making] = Making
@@ -143,9 +144,9 @@ class GeneratingServer:
         with self._changed:
             return [request for request in self.requests if request.path.startswith(path)]
 
+    @abstractmethod
     def answer(self, request: Received, reply: Reply) -> None:
-        """Do what is asked. For subclasses."""
-        raise NotImplementedError
+        """Do what is asked."""
 
     def error_body(self, status: int, detail: object) -> Any:
         """The body of an error."""

@@ -76,6 +76,19 @@ def test_a_worker_told_to_stop_finishes_what_it_has_begun(start_worker: StartWor
     assert finished(job.id).status is Status.COMPLETED
 
 
+def test_a_cold_shutdown_waits_for_nothing_and_another_worker_goes_on(start_worker: StartWorker) -> None:
+    with AiService() as service:
+        service.behave(wait_seconds=60)
+        worker = start_worker("articles", AI_SERVICE_URL=service.address, LEASE_SECONDS="2")
+        job = submit(ORDER)
+        wait_for(lambda: service.received("/api/generation/topic"), "the service to be called", worker)
+        worker.stop(signal.SIGQUIT)
+        assert "Traceback" not in worker.log
+        service.behave()
+        start_worker("articles", AI_SERVICE_URL=service.address, LEASE_SECONDS="2")
+        assert finished(job.id).status is Status.COMPLETED
+
+
 def test_a_message_nobody_can_read_goes_to_the_dead_letters_with_the_reason(start_worker: StartWorker) -> None:
     worker = start_worker("articles")
     queue_for("articles").send(Outgoing('{"jobId": 7}'))
