@@ -69,6 +69,10 @@ class Call(Protocol):
         """The model that the job names, if it names one."""
 
     @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context to send along, or None where the job is not traced."""
+
+    @property
     def checkpoint(self) -> Checkpoint:
         """What an earlier attempt kept; empty on the first."""
 

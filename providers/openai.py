@@ -228,8 +228,8 @@ def _headers(call: Call, written: int = 0) -> dict[str, str]:
     """What goes with a generating request. The rest of an article is another order than the whole, so its key is another."""
     key = call.idempotency_key
     headers = {"Idempotency-Key": f"{key}-{written}" if written else key}
-    if traceparent := getattr(call, "traceparent", None):
-        headers["traceparent"] = traceparent
+    if call.traceparent:
+        headers["traceparent"] = call.traceparent
     return headers
 
 

@@ -214,8 +214,8 @@ class ServiceProvider:
     @contextmanager
     def _sent(self, method: str, path: str, call: Call, **how: Any) -> Iterator[requests.Response]:
         headers = dict(how.pop("headers", {}))
-        if traceparent := getattr(call, "traceparent", None):
-            headers["traceparent"] = traceparent
+        if call.traceparent:
+            headers["traceparent"] = call.traceparent
         with (
             our_errors(),
             closing(

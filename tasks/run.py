@@ -55,6 +55,10 @@ class Run:
         return self.job.model_id
 
     @property
+    def traceparent(self) -> str | None:
+        return None  # jobs are not traced yet
+
+    @property
     def checkpoint(self) -> Mapping[str, Any]:
         return self._checkpoint
 

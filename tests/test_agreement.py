@@ -177,6 +177,24 @@ def test_every_file_a_command_of_the_readme_names_exists() -> None:
     assert not [link for link in links if not (CHECKOUT / link).exists()], "README.md links to files that are not there"
 
 
+def requirement_commands() -> list[str]:
+    return sorted(set(re.findall(r"`pytest ([^`]+)`", (CHECKOUT / "docs" / "requirements.md").read_text())))
+
+
+@pytest.mark.parametrize("command", requirement_commands())
+def test_what_the_map_of_requirements_says_to_run_runs_some_test(command: str) -> None:
+    paths, _, words = command.partition(" -k ")
+    files = [file for path in paths.split() for file in _test_files(CHECKOUT / path)]
+    assert files, f"docs/requirements.md names tests that are not there: {paths}"
+    names = re.findall(r"^def (test_\w+)", "\n".join(file.read_text() for file in files), re.MULTILINE)
+    for word in words.strip('"').split(" or "):
+        assert any(word in name for name in names), f"docs/requirements.md: no test of {paths} has {word!r} in its name"
+
+
+def _test_files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(path.rglob("test_*.py"))
+
+
 def code_of(markdown: str) -> list[str]:
     """The code in a text: blocks and spans."""
     blocks = re.findall(r"^```[^\n]*\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL)

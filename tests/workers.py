@@ -79,8 +79,10 @@ def wait_for(condition: Callable[[], T | None], what: str, worker: Worker | None
 def finished(job_id: str, worker: Worker | None = None) -> Job:
     """The job, once it is over."""
 
-    def look() -> Job | None:
-        job = store().get(job_id)
-        return job if job and job.status in FINAL else None
+    return wait_for(lambda: finished_or_none(job_id), f"job {job_id} to end", worker)
 
-    return wait_for(look, f"job {job_id} to end", worker)
+
+def finished_or_none(job_id: str) -> Job | None:
+    """The job if it is over."""
+    job = store().get(job_id)
+    return job if job and job.status in FINAL else None

@@ -66,6 +66,16 @@ def test_a_jobs_media_are_recorded_with_their_sizes(kept: Files, database: Any) 
     assert "t" in item.key.split("/")
 
 
+def test_a_record_of_another_user_is_none_of_the_jobs_media(kept: Files, database: Any) -> None:
+    job = claimed(database)
+    record = save_media(
+        job, name="image.png", content_type="image/png", file=io.BytesIO(b"x"), width=1, height=1, duration_seconds=None
+    )
+    assert store().complete(job.id, "t", result={"media": [record]}, usage={})
+    database.media.update_one({}, {"$set": {"user_id": "mallory"}})
+    assert media_of(read(job.id)) == []
+
+
 def test_a_bucket_gives_links_that_anybody_can_fetch_for_a_while(environment: Callable[..., None], sqs: str) -> None:
     environment(MEDIA_BUCKET="pressroom-links")
     boto3.client("s3", endpoint_url=sqs).create_bucket(Bucket="pressroom-links")

@@ -55,6 +55,10 @@ def test_a_leased_job_is_nobody_elses(database: Any) -> None:
     assert claim(job_id, "other") is None
 
 
+def test_a_job_of_another_kind_is_not_claimed(database: Any) -> None:
+    assert claim(put(database, kind="images")) is None
+
+
 def test_of_many_workers_at_once_one_gets_the_job(database: Any) -> None:
     job_id = put(database)
     with ThreadPoolExecutor(8) as pool:

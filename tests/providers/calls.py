@@ -24,9 +24,11 @@ class RecordingCall:
         model_id: str | None = None,
         checkpoint: Checkpoint | None = None,
         cancel_at_check: int | None = None,
+        traceparent: str | None = None,
     ) -> None:
         self.idempotency_key = idempotency_key
         self.model_id = model_id
+        self.traceparent = traceparent
         self.checkpoint: Checkpoint = checkpoint or {}
         self.texts: list[str] = []
         self.stages: list[tuple[float, str]] = []

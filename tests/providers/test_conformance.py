@@ -342,9 +342,8 @@ def _content(made: Any) -> Any:
 
 @networked_every_kind
 def test_the_trace_goes_on_at_the_service(subject: Subject, kind: str) -> None:
-    call = RecordingCall()
-    call.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"  # type: ignore[attr-defined] # optional in `Call`
+    call = RecordingCall(traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
     _order(subject.provider, kind, call)
     posted = [request for request in _server(subject).requests if request.method == "POST"]
-    assert [request.header("traceparent") for request in posted] == [call.traceparent]  # type: ignore[attr-defined]
+    assert [request.header("traceparent") for request in posted] == [call.traceparent]
     assert [request.header("Idempotency-Key") for request in posted] == ["job-1"]

@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 from jobs.content import article
+from jobs.effects import submission
 from jobs.life import Status
+from jobs.store import store
 from jobs.submit import Order, submit, submit_many
 from jobs.texts import text_so_far
 from queues.queue import Outgoing, queue_for
@@ -68,6 +70,20 @@ def test_the_asked_for_image_is_a_job_of_its_own_linked_to_the_article(start_wor
     image = finished(related, worker)
     assert (image.kind, image.status, image.user_id) == ("images", Status.COMPLETED, "ada")
     wait_for(lambda: finished(job.id).effects == [], "the effect to be struck out", worker)
+
+
+def test_an_effect_that_a_dead_worker_left_is_made_up_for_by_the_message_that_comes_again(
+    start_worker: StartWorker, database: Any
+) -> None:
+    job = submit(order())
+    claimed = store().claim(job.id, kind="articles", token="dead", worker="dead", message_id=job.message_id)
+    assert claimed is not None
+    effect = submission(claimed, "images", {"prompt": "Bees", "size": "64x64"})
+    assert store().complete(job.id, "dead", result={}, usage={}, effects=[effect])  # and dies before the effect
+    worker = start_worker("articles", "images")
+    assert finished(effect["job_id"], worker).status is Status.COMPLETED
+    wait_for(lambda: finished(job.id).effects == [], "the effect to be struck out", worker)
+    assert database.jobs.count_documents({"kind": "images"}) == 1
 
 
 def test_an_article_comes_from_the_ai_service_with_its_usage(start_worker: StartWorker) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,11 +15,13 @@ from jobs.life import Status
 from jobs.store import store
 from jobs.submit import Order, submit
 from queues.queue import Outgoing, dead_letters_of, queue_for
+from queues.receiver import VISIBILITY_BEYOND_LEASE_SECONDS
+from queues.wire import JobMessage
 from settings import CHECKOUT
 from tests.ai_service import AiService
-from tests.conftest import NOWHERE
+from tests.forwarder import Forwarder
 from tests.tasks.conftest import StartWorker
-from tests.workers import finished, wait_for
+from tests.workers import finished, finished_or_none, wait_for
 
 ORDER = Order(kind="articles", payload={"mode": "topic", "topic": "Bees", "wordCount": 60}, user_id="ada")
 
@@ -116,17 +119,22 @@ def test_a_killed_workers_job_starts_again_and_is_done_once(start_worker: StartW
         service.behave(wait_seconds=0)
         start_worker("articles", AI_SERVICE_URL=service.address, LEASE_SECONDS="2")
         done = finished(job.id)
-    assert (done.status, done.attempts) == (Status.COMPLETED, 1)
+    assert (done.status, done.attempts, done.crashes) == (Status.COMPLETED, 1, 1)
     assert database.generated_content.count_documents({}) == 1
 
 
-def test_a_job_longer_than_its_lease_runs_once(start_worker: StartWorker) -> None:
+def test_a_job_longer_than_its_lease_and_its_messages_visibility_runs_once(start_worker: StartWorker, database: Any) -> None:
+    lease_seconds = 2
+    visible_again_seconds = lease_seconds + VISIBILITY_BEYOND_LEASE_SECONDS
     with AiService() as service:
-        service.behave(wait_seconds=6)
-        worker = start_worker("articles", AI_SERVICE_URL=service.address, LEASE_SECONDS="2")
+        service.behave(wait_seconds=visible_again_seconds * 1.7)
+        for _ in range(2):  # a second worker that would take the job over
+            worker = start_worker("articles", AI_SERVICE_URL=service.address, LEASE_SECONDS=str(lease_seconds))
         job = finished(submit(ORDER).id, worker)
-    assert (job.status, job.attempts) == (Status.COMPLETED, 1)
+        stored = database.jobs.find_one({"_id": job.id})
+    assert (job.status, job.attempts, job.crashes) == (Status.COMPLETED, 1, 0)
     assert len(service.received("/api/generation/topic")) == 1
+    assert [entry["verb"] for entry in stored["history"]] == ["submit", "claim", "complete"]
 
 
 def test_a_cancelled_job_stops_its_handler(start_worker: StartWorker) -> None:
@@ -140,7 +148,51 @@ def test_a_cancelled_job_stops_its_handler(start_worker: StartWorker) -> None:
         wait_for(lambda: {task.error for task in service.tasks.values()} == {"cancelled"}, "the task's cancel", worker)
 
 
-def test_a_worker_waits_for_sqs_that_is_away_and_does_not_end(start_worker: StartWorker) -> None:
-    worker = start_worker("articles", AWS_ENDPOINT_URL=f"http://{NOWHERE}")
-    wait_for(lambda: "can't receive; trying on" in worker.log, "the worker to notice", worker)
-    assert worker.process.poll() is None
+def test_a_worker_outlives_sqs_and_takes_jobs_once_it_is_back(start_worker: StartWorker, sqs: str) -> None:
+    with Forwarder(*host_and_port(sqs)) as way:
+        worker = start_worker("articles", AWS_ENDPOINT_URL=f"http://{way.address}")
+        assert finished(submit(ORDER).id, worker).status is Status.COMPLETED
+        way.cut()
+        wait_for(lambda: "can't receive; trying on" in worker.log, "the worker to notice", worker)
+        job = submit(ORDER)  # not through the forwarder: only the worker has lost SQS
+        way.restore()
+        assert finished(job.id, worker).status is Status.COMPLETED
+        assert "the queue answers again" in worker.log
+
+
+def test_a_job_whose_end_could_not_be_recorded_is_done_again_and_counts_once(
+    start_worker: StartWorker, mongodb: str, database: Any
+) -> None:
+    with AiService() as service, Forwarder(*host_and_port(mongodb)) as way:
+        service.behave(wait_seconds=2)
+        mongodb_uri = f"mongodb://{way.address}/?directConnection=true"
+        worker = start_worker("articles", AI_SERVICE_URL=service.address, LEASE_SECONDS="2", MONGODB_URI=mongodb_uri)
+        job = submit(ORDER)
+        wait_for(lambda: service.received("/api/generation/topic"), "the service to be called", worker)
+        way.cut()
+        wait_for(lambda: "MongoDB is away; the message comes again" in worker.log, "the worker to give up", worker)
+        assert finished_or_none(job.id) is None
+        way.restore()
+        done = finished(job.id, worker)
+    assert (done.status, done.attempts) == (Status.COMPLETED, 1)
+    assert done.result is not None
+    assert database.generated_content.count_documents({"_id": done.result["content_id"]}) == 1
+    assert service.generations == 1  # asked twice under one key, generated once
+
+
+def test_a_message_of_another_kind_than_its_job_does_not_run_it(start_worker: StartWorker) -> None:
+    worker = start_worker("images")
+    job = submit(ORDER)
+    queue_for("images").send(Outgoing(JobMessage(job.id, "ada", "images").body()))
+    wait_for(lambda: "field type is 'images', but the job's is 'articles'" in worker.log, "the message to be refused", worker)
+    untouched = store().get(job.id)
+    assert untouched is not None
+    assert (untouched.status, untouched.attempts) == (Status.QUEUED, 0)
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Of an endpoint's or a database's address."""
+    parts = urlsplit(address)
+    assert parts.hostname
+    assert parts.port
+    return parts.hostname, parts.port

@@ -1,0 +1,120 @@
+"""The registry of deliveries, and how their settlements reach a real SQS."""
+
+from __future__ import annotations
+
+from queue import Empty
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from queues.clients import QueueError
+from queues.deliveries import Delete, Deliveries, Delivery, Leave, Visible
+from queues.queue import Message, Outgoing, Queue, queue_for
+from queues.settling import Settler
+from queues.wire import JobMessage
+
+JOB = JobMessage("job", "ada", "articles")
+
+
+def arrive(held: Deliveries, name: str = "m", queue: Queue | None = None) -> Delivery:
+    held.arrive(queue or Queue("q"), Message(name, f"handle-{name}", "body"), JOB)
+    delivery = held.next_arrival(0)
+    assert delivery is not None
+    return delivery
+
+
+@pytest.fixture
+def settled() -> list[Delivery]:
+    return []
+
+
+@pytest.fixture
+def held(settled: list[Delivery]) -> Deliveries:
+    registry = Deliveries()
+    registry.on_settled = settled.append
+    return registry
+
+
+def test_a_delivery_nobody_decided_about_is_left_to_come_again(held: Deliveries, settled: list[Delivery]) -> None:
+    held.settle(arrive(held).tag)
+    assert [delivery.settlement for delivery in settled] == [Leave()]
+
+
+def test_a_delivery_is_settled_once(held: Deliveries, settled: list[Delivery]) -> None:
+    delivery = arrive(held)
+    delivery.settlement = Delete()
+    held.settle(delivery.tag)
+    held.settle(delivery.tag, Visible(0))
+    assert [delivery.settlement for delivery in settled] == [Delete()]
+
+
+def test_there_is_room_for_as_many_as_the_slots_and_a_settled_one_makes_room(held: Deliveries) -> None:
+    held.set_capacity(2)
+    first = arrive(held, "1")
+    assert held.wait_for_room(0) == 1
+    arrive(held, "2")
+    assert held.wait_for_room(0) == 0
+    room: list[int] = []
+    waiting = Thread(target=lambda: room.append(held.wait_for_room(30)))
+    waiting.start()
+    held.settle(first.tag)
+    waiting.join(30)
+    assert room == [1]
+
+
+def test_a_process_that_stops_hands_out_nothing_more(held: Deliveries) -> None:
+    held.arrive(Queue("q"), Message("m", "h", "body"), JOB)
+    held.close()
+    held.next_arrival(0)  # what had come before
+    assert held.next_arrival(None) is None  # the wait is ended
+    with pytest.raises(Empty):
+        held.next_arrival(30)
+
+
+def test_what_is_still_held_at_the_end_becomes_visible_at_once(queues: Any) -> None:
+    queue = queue_for("articles")
+    queue.send_batch([Outgoing(str(n)) for n in range(3)])
+    held, settler = Deliveries(), Settler()
+    held.on_settled = settler.put
+    for message in queue.receive(10, visibility_seconds=600, wait_seconds=0):
+        held.arrive(queue, message, JOB)
+    held.release()
+    assert settler.flush(30)
+    assert len(held) == 0
+    assert len(queue.receive(10, visibility_seconds=30, wait_seconds=0)) == 3
+
+
+def test_deletes_and_visibility_changes_reach_the_queue(queues: Any) -> None:
+    queue = queue_for("articles")
+    for start in (0, 10, 20):
+        queue.send_batch([Outgoing(str(n)) for n in range(start, start + 10)])
+    held, settler = Deliveries(), Settler()
+    held.on_settled = settler.put
+    seen = 0
+    while messages := queue.receive(10, visibility_seconds=600, wait_seconds=0):
+        for message in messages:
+            held.arrive(queue, message, JOB)
+        seen += len(messages)
+    assert seen == 30
+    for delivery in held.all():
+        n = int(delivery.message.body)
+        held.settle(delivery.tag, Visible(0) if n < 5 else Leave() if n < 8 else Delete())
+    assert settler.flush(30)
+    again = queue.receive(10, visibility_seconds=600, wait_seconds=0)
+    assert sorted(int(message.body) for message in again) == [0, 1, 2, 3, 4]
+    left = queue.attributes()
+    assert (left["ApproximateNumberOfMessages"], left["ApproximateNumberOfMessagesNotVisible"]) == ("0", "8")
+
+
+def test_a_settlement_that_sqs_refuses_stops_none_behind_it(queues: Any) -> None:
+    queue = queue_for("articles")
+    queue.send(Outgoing("good"))
+    (message,) = queue.receive(1, visibility_seconds=600, wait_seconds=0)
+    settler = Settler()
+    settler.put(Delivery(queue, Message("made-up", "no-such-handle", ""), JOB, "1", Delete()))
+    assert settler.flush(30)
+    settler.put(Delivery(queue, message, JOB, "2", Delete()))
+    assert settler.flush(30)
+    with pytest.raises(QueueError):  # it is gone: its handle is good for nothing any more
+        queue.change_visibility({message.receipt_handle: 0})
