@@ -3,7 +3,7 @@
     python -m tests.openai_server --port 9001
     AI_PROVIDER=openai OPENAI_API_KEY=any OPENAI_BASE_URL=http://127.0.0.1:9001/v1 make up
 
-What it can be told over `/_control` is in `tests.http_server` and in `OpenAIMaking` below.
+What it can be told over `/_control` is in `devstack.generating_server` and in `OpenAIMaking` below.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tests import made
-from tests.http_server import GeneratingServer, Making, Received, Refusal, Reply, body_of
+from devstack import made
+from devstack.generating_server import GeneratingServer, Making, Received, Refusal, Reply, body_of
 
 KEY = "test-key"
 MODELS = ("writer", "painter")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.ai_service import AiService
+from devstack.ai_service import AiService
 from tests.openai_server import KEY, OpenAIServer
 
 ARTICLE: dict[str, Any] = {
@@ -72,7 +72,7 @@ def test_a_key_belongs_to_one_order() -> None:
 
 def test_as_a_program_it_is_told_over_http_what_to_do() -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.ai_service", "--port", "0"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "devstack.ai_service", "--port", "0"], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         found = re.search(r"http://\S+", process.stdout.readline())

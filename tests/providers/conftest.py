@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from devstack.ai_service import AiService
 from providers.openai import OpenAIProvider
 from providers.service import ServiceProvider
-from tests.ai_service import AiService
 from tests.openai_server import KEY, OpenAIServer
 
 READ_SECONDS = 20.0

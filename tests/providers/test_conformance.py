@@ -16,6 +16,8 @@ import av
 import pytest
 from PIL import Image
 
+from devstack.ai_service import AiService
+from devstack.generating_server import GeneratingServer
 from jobs.errors import (
     Cancelled,
     ProviderGatewayError,
@@ -30,8 +32,6 @@ from providers.local import LocalProvider
 from providers.requests import ArticleRequest, ImageRequest, VideoRequest
 from providers.words import count_words
 from settings import Settings
-from tests.ai_service import AiService
-from tests.http_server import GeneratingServer
 from tests.openai_server import OpenAIServer
 from tests.providers.calls import RecordingCall
 from tests.providers.conftest import openai_at, service_at

@@ -7,12 +7,12 @@ from threading import Thread
 
 import pytest
 
+from devstack.ai_service import AiService
 from jobs.errors import Cancelled, ProviderGatewayError, ProviderRefused, ProviderUnavailable
 from providers.base import Usage
 from providers.requests import ArticleRequest, ImageRequest, VideoRequest
 from providers.service import ServiceProvider
 from settings import Settings
-from tests.ai_service import AiService
 from tests.providers.calls import RecordingCall
 from tests.providers.conftest import service_at
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from devstack.ai_service import AiService
 from jobs.content import article
 from jobs.effects import submission
 from jobs.life import Status
@@ -13,7 +14,6 @@ from jobs.submit import Order, submit, submit_many
 from jobs.texts import text_so_far
 from queues.queue import Outgoing, queue_for
 from queues.wire import JobMessage, attributes
-from tests.ai_service import AiService
 from tests.tasks.conftest import StartWorker
 from tests.workers import finished, wait_for
 

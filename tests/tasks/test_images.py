@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from devstack.ai_service import AiService
 from jobs.files import files
 from jobs.life import Status
 from jobs.media import media_of
 from jobs.submit import Order, submit
-from tests.ai_service import AiService
 from tests.tasks.conftest import StartWorker
 from tests.workers import finished
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import av
 import pytest
 
+from devstack.ai_service import AiService
 from jobs.files import files
 from jobs.life import Status
 from jobs.media import media_of
 from jobs.submit import Order, submit
-from tests.ai_service import AiService
 from tests.tasks.conftest import StartWorker
 from tests.workers import finished
 

@@ -1,6 +1,6 @@
 """An HTTP server on a real socket that generates things, counts what it does, and misbehaves when told to.
 
-The base of `tests.ai_service` and `tests.openai_server`. It is told what to do by its methods, or over HTTP:
+The base of `devstack.ai_service` and `tests.openai_server`. It is told what to do by its methods, or over HTTP:
 
     POST /_control {"behaviour": {"status": 503, "times": 2}, "making": {…}}     GET /_control: counts, behaviour, making
 """

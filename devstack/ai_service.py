@@ -1,9 +1,9 @@
 """An AI service that follows the contract of `AI_SERVICE_URL` to the letter, for tests and for trying things by hand:
 
-    python -m tests.ai_service --port 9000
+    python -m devstack.ai_service --port 9000
     AI_SERVICE_URL=http://127.0.0.1:9000 make up
 
-What it can be told over `/_control` is in `tests.http_server` and in `AiMaking` below.
+What it can be told over `/_control` is in `devstack.generating_server` and in `AiMaking` below.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tests import made
-from tests.http_server import GeneratingServer, Making, Received, Refusal, Reply, body_of
+from devstack import made
+from devstack.generating_server import GeneratingServer, Making, Received, Refusal, Reply, body_of
 
 Sides = Annotated[str, Field(pattern=r"^\d{2,4}x\d{2,4}$")]
 
@@ -200,14 +200,16 @@ def _sides(size: str) -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.ai_service", description="An AI service for trying things by hand.")
+    parser = argparse.ArgumentParser(
+        prog="python -m devstack.ai_service", description="An AI service for trying things by hand."
+    )
     parser.add_argument("--port", type=int, default=9000)
     options = parser.parse_args()
     stopped = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     with AiService(port=options.port) as service:
-        print(f"AI service at {service.address}", flush=True)  # noqa: T201 - a program for people
+        print(f"AI service at {service.address}", flush=True)
         stopped.wait()
 
 
