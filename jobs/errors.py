@@ -96,3 +96,19 @@ class Expired(JobError):
 
 class LeaseLost(Exception):
     """This worker's lease on the job is gone; what it made is discarded."""
+
+
+class HandedBack(LeaseLost):
+    """This worker stops; another one goes on with the job."""
+
+
+class NotNow(Exception):
+    """The job can't go on now, through no fault of its own: it is parked for `reason`, and no attempt is counted.
+
+    `reason` is one word (`provider_outage`, `rate_limit`, `user_cap`); None for `seconds`: until somebody lifts the reason.
+    """
+
+    def __init__(self, reason: str, *, seconds: float | None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.seconds = seconds

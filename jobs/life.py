@@ -65,11 +65,15 @@ TRANSITIONS: dict[str, Transition] = {
     "retry_later": Transition(RUNNING, Status.RETRYING),
     "park": Transition(RUNNING, Status.QUEUED),
     "hand_back": Transition(RUNNING, Status.QUEUED),
+    # where a lease ran out, or nothing can run any more
+    "recover": Transition(RUNNING, Status.QUEUED),
+    "give_up": Transition(WAITING | RUNNING, Status.FAILED),
+    "forget_message": Transition(OPEN, None),
     # by its user, or by time
     "request_cancel": Transition(OPEN, None),
     "cancel": Transition(OPEN, Status.CANCELLED),
     "expire": Transition(UNSTARTED, Status.EXPIRED),
     # after the end
     "requeue": Transition(frozenset({Status.FAILED, Status.EXPIRED, Status.CANCELLED}), Status.QUEUED),
-    "effect_done": Transition(FINAL, None),
+    "effect_done": Transition(frozenset(Status), None),
 }

@@ -13,32 +13,35 @@ from functools import cache
 from typing import Any
 
 from pymongo import DESCENDING, ReturnDocument, UpdateOne
-from pymongo.collection import Collection
 
 from jobs.cursor import read_cursor, write_cursor
-from jobs.database import Database, Document, available, database
+from jobs.database import Document, available, database
 from jobs.document import Job
+from jobs.errors import AttemptsExhausted, WorkerLost
 from jobs.expressions import NOW, expr, later, literal, new_or_kept
-from jobs.life import FINAL, MOST_CRASHES, TRANSITIONS, WAITING, Status
-from settings import settings
+from jobs.life import MOST_CRASHES, WAITING, Status
+from jobs.pace import pace
+from jobs.verbs import (
+    CANCELLED_ERROR,
+    UNDISPATCHED,
+    WANTS_CANCEL,
+    Verbs,
+    dead_lettered,
+    error_entry,
+    generation_cancelled,
+    names,
+    noted,
+)
 
-HISTORY_ENTRIES = 50
-DISPATCH_SECONDS = 10
-"""How long who inserted a job has to send its message before the relay does."""
-UNRECORDED = frozenset({"renew", "progress", "checkpoint", "mark_sent", "effect_done"})
-"""Verbs that leave no entry in the history: they come too often or say nothing to its reader."""
+LOST_LEASE: list[Document] = [
+    {"$eq": ["$status", Status.PROCESSING.value]},
+    {"$lte": ["$lease.expires_at", NOW]},
+]
+SURVIVES_A_CRASH: Document = {"$lt": [{"$add": ["$crashes", 1]}, MOST_CRASHES]}
 
 
-class JobStore:
+class JobStore(Verbs):
     """The verbs, over one database. Methods raise `DatabaseUnavailable` when MongoDB is away."""
-
-    def __init__(self, source: Database, lease_seconds: float) -> None:
-        self._source = source
-        self._lease_seconds = lease_seconds
-
-    @property
-    def _jobs(self) -> Collection[Document]:
-        return self._source.collection("jobs")
 
     # -- reading
 
@@ -90,7 +93,7 @@ class JobStore:
         """Insert a new job, its first dispatch taken by `by`. A job that exists already is left and answered as it is."""
         with available():
             inserted = self._jobs.find_one_and_update(
-                {"_id": document["_id"]}, _insertion(document, by), upsert=True, return_document=ReturnDocument.AFTER
+                {"_id": document["_id"]}, self._insertion(document, by), upsert=True, return_document=ReturnDocument.AFTER
             )
         assert inserted is not None  # an upsert that answers the document after it
         return Job.from_document(inserted)
@@ -98,11 +101,15 @@ class JobStore:
     def insert_many(self, documents: Sequence[Document], *, by: str) -> list[Job]:
         """Insert new jobs, as `insert` does, in few requests; the jobs in their order."""
         ids = [document["_id"] for document in documents]
-        updates = [UpdateOne({"_id": document["_id"]}, _insertion(document, by), upsert=True) for document in documents]
+        updates = [UpdateOne({"_id": document["_id"]}, self._insertion(document, by), upsert=True) for document in documents]
         with available():
             self._jobs.bulk_write(updates, ordered=False)
             found = {document["_id"]: document for document in self._jobs.find({"_id": {"$in": ids}})}
         return [Job.from_document(found[job_id]) for job_id in ids]
+
+    def _insertion(self, document: Document, by: str) -> list[Document]:
+        history = [{"at": NOW, "verb": "submit", "attempt": 0}]
+        return new_or_kept(document, created_at=NOW, dispatch=self._dispatched(1, by), history=history)
 
     def mark_sent(self, sent: Mapping[str, str], *, n: int) -> None:
         """Name the messages (`{job id: message id}`) of dispatch `n`, where the job is still waiting under it."""
@@ -117,28 +124,25 @@ class JobStore:
             with available():
                 self._jobs.bulk_write(updates, ordered=False)
 
-    def claim(self, job_id: str, *, kind: str, token: str, worker: str, message_id: str | None) -> Job | None:
+    def claim(
+        self, job_id: str, *, kind: str, token: str, worker: str, message_id: str | None, takes_over: bool = True
+    ) -> Job | None:
         """Take the job, if it is of this kind, under a lease with this token, or None.
 
-        Counts an attempt where the job was waiting, a crash where another's lease had run out. Repeating a claim with its
-        token changes nothing more.
+        Counts an attempt where the job was waiting, a crash where another's lease had run out (only with `takes_over`).
+        Repeating a claim with its token changes nothing more.
         """
         is_ours = {"$eq": ["$lease.token", literal(token)]}
-        is_waiting = {"$in": ["$status", _names(WAITING)]}
+        is_waiting = {"$in": ["$status", names(WAITING)]}
         is_due = {"$lte": [{"$ifNull": ["$not_before", NOW]}, NOW]}
         is_in_time = {"$or": [{"$ne": ["$started_at", None]}, {"$gt": [{"$ifNull": ["$expires_at", later(1)]}, NOW]}]}
         can_start = {"$and": [is_waiting, is_due, is_in_time, {"$lt": ["$attempts", "$max_attempts"]}]}
-        was_lost = {
-            "$and": [
-                {"$eq": ["$status", Status.PROCESSING.value]},
-                {"$lte": ["$lease.expires_at", NOW]},
-                {"$lt": ["$crashes", MOST_CRASHES]},
-            ]
-        }
+        is_lost = {"$and": [*LOST_LEASE, SURVIVES_A_CRASH]}
+        can_run = {"$or": [can_start, is_lost]} if takes_over else can_start
         guard = {
             "_id": job_id,
             "kind": kind,
-            **expr({"$or": [is_ours, {"$and": [{"$eq": ["$cancel_requested", None]}, {"$or": [can_start, was_lost]}]}]}),
+            **expr({"$or": [is_ours, {"$and": [{"$eq": ["$cancel_requested", None]}, can_run]}]}),
         }
         return self._write(
             "claim",
@@ -146,7 +150,7 @@ class JobStore:
             {
                 "attempts": {"$add": ["$attempts", {"$cond": [is_waiting, 1, 0]}]},
                 "crashes": {"$add": ["$crashes", {"$cond": [{"$or": [is_waiting, is_ours]}, 0, 1]}]},
-                "lease": {"token": literal(token), "worker": literal(worker), "expires_at": later(self._lease_seconds)},
+                "lease": {"token": literal(token), "worker": literal(worker), "expires_at": later(self._pace.lease)},
                 "message_id": literal(message_id) if message_id else "$message_id",
                 "started_at": {"$ifNull": ["$started_at", NOW]},
                 "not_before": None,
@@ -163,7 +167,7 @@ class JobStore:
         with available():
             self._jobs.update_many(
                 self._guard("renew", {"lease.token": {"$in": list(tokens)}}),
-                [{"$set": {"lease.expires_at": later(self._lease_seconds)}}],
+                [{"$set": {"lease.expires_at": later(self._pace.lease)}}],
             )
 
     def held(self, tokens: Sequence[str]) -> dict[str, bool]:
@@ -216,18 +220,30 @@ class JobStore:
         )
 
     def fail(self, job_id: str, token: str, *, code: str, message: str, retryable: bool) -> bool:
-        """End the job as failed."""
-        return self._holds("fail", job_id, token, {"error": _error(code, message, retryable), "lease": None}, note=_noted(code))
-
-    def retry_later(self, job_id: str, token: str, *, seconds: float, code: str, message: str) -> bool:
-        """End the attempt; the next may start in so many seconds. Asked to cancel, the job is cancelled instead."""
-        return self._leave(
-            "retry_later",
+        """End the job as failed; its dead letter is pending."""
+        return self._holds(
+            "fail",
             job_id,
             token,
-            {"error": _error(code, message, True), "not_before": later(seconds)},
-            note=_noted(code) | {"seconds": seconds},
+            {
+                "error": error_entry(code, message, retryable),
+                "lease": None,
+                "effects": dead_lettered(f"{code}: {message}"),
+            },
+            note=noted(code),
         )
+
+    def retry_later(
+        self, job_id: str, token: str, *, seconds: float, code: str, message: str, keeps_message: bool = True
+    ) -> bool:
+        """End the attempt; the next may start in so many seconds. Asked to cancel, the job is cancelled instead.
+
+        With `keeps_message` the named message comes again then; without, it is let go and a new one must follow.
+        """
+        changes: Document = {"error": error_entry(code, message, True), "not_before": later(seconds)}
+        if not keeps_message:
+            changes |= {"message_id": None, "dispatch": UNDISPATCHED}
+        return self._leave("retry_later", job_id, token, changes, note=noted(code) | {"seconds": seconds})
 
     def park(self, job_id: str, token: str, *, reason: str, seconds: float | None) -> bool:
         """Not now: wait for `reason`, the attempt given back and the message let go."""
@@ -241,7 +257,7 @@ class JobStore:
                 "not_before": until,
                 "waiting_for": {"reason": literal(reason), "until": until},
                 "message_id": None,
-                "dispatch": {"n": "$dispatch.n", "by": None, "until": None, "at": "$dispatch.at"},
+                "dispatch": UNDISPATCHED,
             },
             note={"reason": literal(reason)},
         )
@@ -255,7 +271,7 @@ class JobStore:
             {
                 "attempts": {"$subtract": ["$attempts", 1]},
                 "message_id": None,
-                "dispatch": {"n": "$dispatch.n", "by": None, "until": None, "at": "$dispatch.at"},
+                "dispatch": UNDISPATCHED,
             },
         )
 
@@ -271,7 +287,8 @@ class JobStore:
                 "cancel_requested": {"$ifNull": ["$cancel_requested", NOW]},
                 "status": {"$cond": [is_running, "$status", Status.CANCELLED.value]},
                 "finished_at": {"$cond": [is_running, None, NOW]},
-                "error": {"$cond": [is_running, "$error", _error("cancelled", "The job was cancelled.", False)]},
+                "error": {"$cond": [is_running, "$error", CANCELLED_ERROR]},
+                "effects": {"$cond": [is_running, "$effects", generation_cancelled()]},
             },
         )
 
@@ -280,16 +297,55 @@ class JobStore:
         if token is not None:
             guard = {"_id": job_id, "lease.token": token}
         else:
-            is_free = {"$or": [{"$eq": ["$lease", None]}, {"$lte": ["$lease.expires_at", NOW]}]}
-            guard = {"_id": job_id, **expr({"$and": [{"$ne": ["$cancel_requested", None]}, is_free]})}
-        error = _error("cancelled", "The job was cancelled.", False)
-        return self._write("cancel", guard, {"error": error, "lease": None}) is not None
+            is_free = {"$or": [{"$eq": ["$lease", None]}, {"$and": LOST_LEASE}]}
+            guard = {"_id": job_id, **expr({"$and": [WANTS_CANCEL, is_free]})}
+        changes: Document = {"error": CANCELLED_ERROR, "lease": None, "effects": generation_cancelled()}
+        return self._write("cancel", guard, changes) is not None
 
     def expire(self, job_id: str) -> bool:
         """End a job that never started and whose time is over."""
         guard = {"_id": job_id, "started_at": None, "expires_at": {"$ne": None}, **expr({"$lte": ["$expires_at", NOW]})}
-        error = _error("expired", "The job did not start in the time it was given.", False)
+        error = error_entry("expired", "The job did not start in the time it was given.", False)
         return self._write("expire", guard, {"error": error}) is not None
+
+    def recover(self, job_id: str) -> Job | None:
+        """Make a job whose lease ran out wait again: a crash counted, the attempt given back; a fresh message must follow.
+
+        Asked to cancel, the job is cancelled instead. Not for a job whose crashes are used up: `give_up` ends that.
+        """
+        return self._write(
+            "recover",
+            {"_id": job_id, **expr({"$and": [*LOST_LEASE, {"$or": [WANTS_CANCEL, SURVIVES_A_CRASH]}]})},
+            self._left("recover")
+            | {
+                "attempts": {"$subtract": ["$attempts", 1]},
+                "crashes": {"$add": ["$crashes", 1]},
+                "message_id": None,
+                "dispatch": UNDISPATCHED,
+            },
+        )
+
+    def give_up(self, job_id: str) -> bool:
+        """End a job that can't start any more: its attempts are used up, or the fifth lease ran out."""
+        is_exhausted = {"$and": [{"$in": ["$status", names(WAITING)]}, {"$gte": ["$attempts", "$max_attempts"]}]}
+        is_crashing = {"$and": [*LOST_LEASE, {"$not": [SURVIVES_A_CRASH]}]}
+        exhausted, crashing = AttemptsExhausted(), WorkerLost(f"Each of the {MOST_CRASHES} workers that ran this job died.")
+        changes: Document = {
+            "error": {
+                "$cond": [is_crashing, *(error_entry(each.code, str(each), False) for each in (crashing, exhausted))],
+            },
+            "crashes": {"$add": ["$crashes", {"$cond": [is_crashing, 1, 0]}]},
+            "lease": None,
+            "effects": {
+                "$cond": [is_crashing, *(dead_lettered(f"{each.code}: {each}") for each in (crashing, exhausted))],
+            },
+        }
+        return self._write("give_up", {"_id": job_id, **expr({"$or": [is_exhausted, is_crashing]})}, changes) is not None
+
+    def forget_message(self, job_id: str, message_id: str) -> bool:
+        """Name no message any more, where the job names this one: it will not come again, and another must follow."""
+        changes: Document = {"message_id": None, "dispatch": UNDISPATCHED}
+        return self._write("forget_message", {"_id": job_id, "message_id": message_id}, changes) is not None
 
     # -- after the end
 
@@ -310,7 +366,8 @@ class JobStore:
                 "waiting_for": None,
                 "message_id": None,
                 "progress": {"percent": 0, "stage": "Waiting for a worker"},
-                "dispatch": _dispatch({"$add": ["$dispatch.n", 1]}, by),
+                "dispatch": self._dispatched({"$add": ["$dispatch.n", 1]}, by),
+                "effects": {"$filter": {"input": "$effects", "cond": {"$ne": ["$$this.does", "dead_letter"]}}},
                 # what was paid for is gone on with; a cancelled generation is gone at the provider too
                 "checkpoint": {"$cond": [{"$eq": ["$status", Status.CANCELLED.value]}, literal({}), "$checkpoint"]},
             },
@@ -321,93 +378,8 @@ class JobStore:
         kept = {"$filter": {"input": "$effects", "cond": {"$ne": ["$$this.key", literal(key)]}}}
         self._write("effect_done", {"_id": job_id, "effects.key": key}, {"effects": kept})
 
-    # -- how a verb is written
-
-    def _holds(self, verb: str, job_id: str, token: str, changes: Document, note: Document | None = None) -> bool:
-        """A write under a lease: whether the token still stood."""
-        guard = self._guard(verb, {"_id": job_id, "lease.token": token})
-        with available():
-            answer = self._jobs.update_one(guard, [{"$set": self._changes(verb, changes, note)}])
-        return answer.matched_count == 1
-
-    def _leave(self, verb: str, job_id: str, token: str, changes: Document, note: Document | None = None) -> bool:
-        """A write that gives the lease up with the job unfinished. Where its cancel is asked for, it is cancelled instead."""
-        asked = {"$ne": ["$cancel_requested", None]}
-        target = TRANSITIONS[verb].target
-        assert target is not None
-        return self._holds(
-            verb,
-            job_id,
-            token,
-            changes
-            | {
-                "lease": None,
-                "status": {"$cond": [asked, Status.CANCELLED.value, target.value]},
-                "finished_at": {"$cond": [asked, NOW, None]},
-                "error": {
-                    "$cond": [asked, _error("cancelled", "The job was cancelled.", False), changes.get("error", "$error")]
-                },
-            },
-            note,
-        )
-
-    def _write(self, verb: str, guard: Document, changes: Document, note: Document | None = None) -> Job | None:
-        with available():
-            document = self._jobs.find_one_and_update(
-                self._guard(verb, guard),
-                [{"$set": self._changes(verb, changes, note)}],
-                return_document=ReturnDocument.AFTER,
-            )
-        return Job.from_document(document) if document else None
-
-    def _guard(self, verb: str, guard: Document) -> Document:
-        return {"status": {"$in": _names(TRANSITIONS[verb].sources)}, **guard}
-
-    def _changes(self, verb: str, changes: Document, note: Document | None = None) -> Document:
-        target = TRANSITIONS[verb].target
-        written: Document = {"version": {"$add": ["$version", 1]}}
-        if target is not None:
-            written["status"] = target.value
-        if target in FINAL:
-            written["finished_at"] = NOW
-        if verb not in UNRECORDED:
-            entry = {"at": NOW, "verb": verb, "attempt": changes.get("attempts", "$attempts"), **(note or {})}
-            written["history"] = {"$slice": [{"$concatArrays": ["$history", [entry]]}, -HISTORY_ENTRIES]}
-        return written | changes
-
-
-def _insertion(document: Document, by: str) -> list[Document]:
-    return new_or_kept(
-        document,
-        created_at=NOW,
-        dispatch=_dispatch(1, by),
-        history=[{"at": NOW, "verb": "submit", "attempt": 0}],
-    )
-
-
-def _dispatch(n: Any, by: str) -> Document:
-    return {"n": n, "by": literal(by), "until": later(DISPATCH_SECONDS), "at": NOW}
-
-
-def _error(code: str, message: str, retryable: bool) -> Document:
-    return {
-        "code": literal(code),
-        "message": literal(message),
-        "retryable": retryable,
-        "attempt": "$attempts",
-        "at": NOW,
-    }
-
-
-def _noted(code: str) -> Document:
-    return {"code": literal(code)}
-
-
-def _names(statuses: frozenset[Status]) -> list[str]:
-    return sorted(status.value for status in statuses)
-
 
 @cache
 def store() -> JobStore:
     """The process's store."""
-    return JobStore(database(), settings().lease_seconds)
+    return JobStore(database(), pace())

@@ -76,8 +76,17 @@ class Call(Protocol):
     def checkpoint(self) -> Checkpoint:
         """What an earlier attempt kept; empty on the first."""
 
-    def keep(self, checkpoint: Checkpoint) -> None:
-        """Keep `checkpoint` for the next attempt; stored on return. Keep the provider's job id before waiting for it."""
+    def keep(self, checkpoint: Checkpoint, *, resumes: bool = False) -> None:
+        """Keep `checkpoint` for the next attempt; stored on return. Keep the provider's job id before waiting for it.
+
+        With `resumes` the provider works on by itself: the next attempt only waits for what the checkpoint names.
+        """
+
+    def begin(self) -> None:
+        """The provider is about to be asked. From here on giving the attempt up may cost a second payment."""
+
+    def end(self) -> None:
+        """The provider has answered or failed."""
 
     def text(self, piece: str) -> None:
         """The next piece of the article, as it comes. An attempt that goes on from a checkpoint gives the kept text first."""
@@ -116,6 +125,10 @@ class Provider(Protocol):
 
     def film(self, request: VideoRequest, call: Call) -> Generated:
         """Make a video, starting from `call.checkpoint` where an earlier attempt left one."""
+
+    @property
+    def pays_once(self) -> bool:
+        """Whether asking again with the same idempotency key, or going on from a checkpoint, is never paid twice."""
 
     def cancel(self, checkpoint: Checkpoint) -> None:
         """Stop the generation that `checkpoint` names, if the service can. Unknown or ended ones are no error."""

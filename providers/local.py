@@ -32,6 +32,7 @@ class LocalProvider:
 
     name = "local"
     kinds = frozenset({"articles", "images", "videos"})
+    pays_once = True
 
     def __init__(self, *, pace_seconds: float = PACE_SECONDS) -> None:
         self._pace_seconds = pace_seconds

@@ -39,6 +39,7 @@ class OpenAIProvider:
 
     name = "openai"
     kinds = frozenset({"articles", "images"})
+    pays_once = False
 
     def __init__(
         self,

@@ -53,6 +53,7 @@ class ServiceProvider:
 
     name = "service"
     kinds = frozenset({"articles", "images", "videos"})
+    pays_once = True
 
     def __init__(self, url: str, *, timeout_seconds: float = 300, poll_seconds: float = POLL_SECONDS) -> None:
         self._url = url.rstrip("/")
@@ -162,7 +163,7 @@ class ServiceProvider:
     def _finished_new(self, request: VideoRequest, call: Call) -> str:
         body = request.model_dump(by_alias=False)
         task_id = _text(waited(call, lambda: self._answer("POST", "/api/videos/generate", call, body)), "task_id")
-        call.keep({"task_id": task_id})
+        call.keep({"task_id": task_id}, resumes=True)
         if url := self._finished(task_id, call):
             return url
         raise ProviderUnavailable("The AI service has forgotten the video it was making.")

@@ -35,6 +35,8 @@ class Kind:
     max_attempts: int
     max_seconds: int
     slots: int
+    cpu: bool = False
+    """Its handler works the processor: it runs in a child process, not in a slot's thread."""
     backoff_seconds: int = 2
     backoff_most_seconds: int = 600
 

@@ -30,6 +30,8 @@ class JobMessage:
     job_id: str
     user_id: str
     kind: str
+    sent_at: datetime | None = None
+    """The body's `timestamp`: when its sender sent it, by the sender's clock. None where it says nothing usable."""
 
     def body(self) -> str:
         sent = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -66,7 +68,7 @@ def decode(body: str) -> JobMessage:
     version = content.get("version", VERSION)
     if version != VERSION:
         raise MalformedMessage(f"field version is {version!r}; this release reads {VERSION!r}")
-    return JobMessage(job_id, user_id, kind)
+    return JobMessage(job_id, user_id, kind, _time(content.get("timestamp")))
 
 
 def _text(content: dict[str, Any], field: str) -> str:
@@ -74,3 +76,11 @@ def _text(content: dict[str, Any], field: str) -> str:
     if not isinstance(value, str) or not value:
         raise MalformedMessage(f"field {field} is missing or not a text")
     return value
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return time.astimezone(UTC) if time and time.tzinfo else None

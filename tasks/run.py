@@ -62,7 +62,13 @@ class Run:
     def checkpoint(self) -> Mapping[str, Any]:
         return self._checkpoint
 
-    def keep(self, checkpoint: Mapping[str, Any]) -> None:
+    def begin(self) -> None:
+        self.check()
+
+    def end(self) -> None:
+        self.check()
+
+    def keep(self, checkpoint: Mapping[str, Any], *, resumes: bool = False) -> None:
         if not store().checkpoint(self.job.id, self.token, checkpoint):
             raise LeaseLost
         self._checkpoint = checkpoint

@@ -57,7 +57,13 @@ class RecordingCall:
             checkpoint=self.kept[-1] if self.kept else self.checkpoint,
         )
 
-    def keep(self, checkpoint: Checkpoint) -> None:
+    def begin(self) -> None:
+        self.check()
+
+    def end(self) -> None:
+        self.check()
+
+    def keep(self, checkpoint: Checkpoint, *, resumes: bool = False) -> None:
         self.kept.append(json.loads(json.dumps(dict(checkpoint))))  # refuses what is no JSON, as a real store does
 
     def text(self, piece: str) -> None:
