@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from gridfs import GridFSBucket
@@ -14,6 +15,7 @@ from pymongo.collection import Collection
 from pymongo.errors import CollectionInvalid, ConnectionFailure, ExecutionTimeout, PyMongoError, WTimeoutError
 
 from jobs.life import FINAL, Status
+from jobs.pace import pace
 from settings import settings
 
 Document = dict[str, Any]
@@ -81,13 +83,26 @@ class DatabaseUnavailable(Exception):
     """MongoDB does not answer just now. Nothing was lost; try again in a few seconds."""
 
 
+_answering_since: list[float] = []
+"""When MongoDB began to answer this process, by the monotonic clock; empty while it does not."""
+
+
 @contextmanager
 def available() -> Iterator[None]:
     """Turn "MongoDB is away" in pymongo's many words into `DatabaseUnavailable`."""
     try:
         yield
     except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
+        _answering_since.clear()
         raise DatabaseUnavailable(str(error)) from error
+    if not _answering_since:
+        _answering_since.append(monotonic())
+
+
+def quiet_seconds_left() -> float:
+    """For so long this process takes no job over: after MongoDB was away, those who hold jobs renew their leases first."""
+    since = _answering_since[:1] or [monotonic()]
+    return max(since[0] + pace().quiet - monotonic(), 0)
 
 
 class Database:

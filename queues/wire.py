@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,7 +30,7 @@ class JobMessage:
     job_id: str
     user_id: str
     kind: str
-    sent_at: datetime | None = None
+    sent_at: datetime | None = field(default=None, compare=False)
     """The body's `timestamp`: when its sender sent it, by the sender's clock. None where it says nothing usable."""
 
     def body(self) -> str:
