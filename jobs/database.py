@@ -70,12 +70,14 @@ INDEXES: dict[str, list[IndexModel]] = {
             [("user_id", ASCENDING), ("status", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
             name="user_status_newest",
         ),
+        IndexModel([("kind", ASCENDING), ("status", ASCENDING)], name="kind_status"),
         IndexModel(
             [("lease.token", ASCENDING)], name="lease_token", partialFilterExpression={"status": Status.PROCESSING.value}
         ),
     ],
     "generated_content": [IndexModel([("job_id", ASCENDING)], name="job")],
     "media": [IndexModel([("job_id", ASCENDING)], name="job")],
+    "workers": [IndexModel([("seen_at", ASCENDING)], name="long_gone", expireAfterSeconds=86_400)],
 }
 
 
