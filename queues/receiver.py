@@ -11,6 +11,7 @@ import structlog
 from queues.clients import QueueError, QueueMissing
 from queues.deliveries import Deliveries
 from queues.queue import Message, Outgoing, Queue, dead_letters_of, queue_for
+from queues.steps import Step, reached
 from queues.wire import MalformedMessage, decode
 from settings import settings
 
@@ -23,6 +24,9 @@ BACKOFF_MOST_SECONDS = 15
 ROOM_SECONDS = 1
 """How often a receiver without room looks whether it was stopped."""
 
+running: set[Receiver] = set()
+"""Those that are to receive just now, for whoever watches over them."""
+
 
 class Receiver:
     """Long-polls a kind's queue while there is room, and takes what comes into the registry. SQS being away is waited out."""
@@ -32,32 +36,46 @@ class Receiver:
         self._held = held
         self._stopped = Event()
         self.last_receive = monotonic()
+        """When SQS last answered a receive, by the monotonic clock."""
+        self.last_attempt = self.last_receive
+        """When a receive last came to its end, be it in vain."""
+        self.had_room = False
         self._thread = Thread(target=self._run, name=f"receiver-{kind}", daemon=True)
 
     def start(self) -> None:
+        running.add(self)
         self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
 
     def stop(self) -> None:
         """Receive no more. A long poll under way may still end with messages; they are let go at once."""
+        running.discard(self)
         self._stopped.set()
 
     def _run(self) -> None:
         failures = 0
         while not self._stopped.is_set():
             room = self._held.wait_for_room(ROOM_SECONDS)
+            self.had_room = room > 0
             if self._stopped.is_set() or not room:
                 continue
+            reached(Step.POLLING, self.kind)
             try:
                 queue = queue_for(self.kind)
                 messages = queue.receive(room, visibility_seconds=settings().lease_seconds + VISIBILITY_BEYOND_LEASE_SECONDS)
             except QueueError as error:
                 failures += 1
+                self.last_attempt = monotonic()
                 self._wait_out(failures, error)
                 continue
             if failures:
                 log.info("the queue answers again", kind=self.kind)
                 failures = 0
-            self.last_receive = monotonic()
+            self.last_receive = self.last_attempt = monotonic()
             if self._stopped.is_set():
                 self._let_go(queue, messages)
             else:
