@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,6 +84,26 @@ class _Broken(Exception):
 
 
 @dataclass
+class _Course:
+    """A behaviour, how often it is still to be, and what ends its waiting and hanging."""
+
+    behaviour: Behaviour
+    interrupt: Event = field(default_factory=Event)
+    left: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.left = self.behaviour.times
+
+    def takes(self, path: str) -> bool:
+        """Whether a request to `path` is treated so; it is counted."""
+        if not path.startswith(self.behaviour.path) or self.left == 0:
+            return False
+        if self.left is not None:
+            self.left -= 1
+        return True
+
+
+@dataclass
 class _Generation:
     body: bytes
     lock: Lock = field(default_factory=Lock)
@@ -98,11 +119,12 @@ class GeneratingServer(ABC):
         self.requests: list[Received] = []
         self.generations = 0
         self.making = making or self.making_type()
-        self._behaviour = Behaviour()
-        self._left: int | None = None
+        self.generations_for: Counter[str] = Counter()
+        """How often each idempotency key was generated for."""
+        self._course = _Course(Behaviour())
+        self._courses: dict[str, _Course] = {}
         self._generated: dict[tuple[str, str], _Generation] = {}
         self._changed = Condition()
-        self._interrupt = Event()
         self._server = _Listener(("127.0.0.1", port), self)
         self.port = int(self._server.server_address[1])
         self.address = f"http://127.0.0.1:{self.port}"
@@ -117,18 +139,26 @@ class GeneratingServer(ABC):
 
     def stop(self) -> None:
         """Stop listening; what hangs is let go."""
-        self._interrupt.set()
+        for course in (self._course, *self._courses.values()):
+            course.interrupt.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
     def behave(self, **fields: Any) -> None:
         """Behave so from now on; without arguments: well."""
-        behaviour = Behaviour(**fields)
+        course = _Course(Behaviour(**fields))
         with self._changed:
-            self._interrupt.set()
-            self._interrupt = Event()
-            self._behaviour, self._left = behaviour, behaviour.times
+            self._course.interrupt.set()
+            self._course = course
+
+    def treat(self, key: str, **fields: Any) -> None:
+        """Behave so towards the requests with this idempotency key, whatever holds for the others."""
+        course = _Course(Behaviour(**fields))
+        with self._changed:
+            if earlier := self._courses.get(key):
+                earlier.interrupt.set()
+            self._courses[key] = course
 
     def make(self, **fields: Any) -> None:
         """Change what is made; see the server's `Making`."""
@@ -156,14 +186,14 @@ class GeneratingServer(ABC):
         """What `make` returns, or returned for the same idempotency key and body. The same order twice at once waits."""
         key = request.header("Idempotency-Key")
         if not key:
-            return self._make(reply, make)
+            return self._make(reply, make, "")
         with self._changed:
             generation = self._generated.setdefault((request.path, key), _Generation(request.body))
         if json.loads(generation.body) != request.json():
             raise Refusal(422, "this Idempotency-Key belongs to another request")
         with generation.lock:
             if not generation.made:
-                generation.made.append(self._make(reply, make))
+                generation.made.append(self._make(reply, make, key))
         if reply.behaviour.cut or reply.behaviour.hang:
             self.forget(request.path, key)
         made: T = generation.made[0]
@@ -174,9 +204,10 @@ class GeneratingServer(ABC):
         with self._changed:
             self._generated.pop((path, key or ""), None)
 
-    def _make(self, reply: Reply, make: Callable[[], T]) -> T:
+    def _make(self, reply: Reply, make: Callable[[], T], key: str) -> T:
         with self._changed:
             self.generations += 1
+            self.generations_for[key] += 1
             self._changed.notify_all()
         reply.interrupt.wait(reply.behaviour.wait_seconds)
         return make()
@@ -198,11 +229,11 @@ class GeneratingServer(ABC):
         with self._changed:
             self.requests.append(request)
             self._changed.notify_all()
-            if not request.path.startswith(self._behaviour.path) or self._left == 0:
-                return Behaviour(), self._interrupt
-            if self._left is not None:
-                self._left -= 1
-            return self._behaviour, self._interrupt
+            own = self._courses.get(request.header("Idempotency-Key") or "")
+            for course in filter(None, (own, self._course)):
+                if course.takes(request.path):
+                    return course.behaviour, course.interrupt
+            return Behaviour(), self._course.interrupt
 
     def _control(self, request: Received, reply: Reply) -> None:
         if request.method == "POST":
@@ -220,7 +251,7 @@ class GeneratingServer(ABC):
             {
                 "generations": self.generations,
                 "requests": len(self.requests),
-                "behaviour": self._behaviour.model_dump(),
+                "behaviour": self._course.behaviour.model_dump(),
                 "making": self.making.model_dump(),
             }
         )
