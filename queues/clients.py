@@ -31,6 +31,13 @@ MISSING = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExi
 class QueueError(Exception):
     """SQS did not do what it was asked."""
 
+    handles: frozenset[str] = frozenset()
+    """The receipt handles that it was not done for; empty where it was done for none."""
+
+    def concerns(self, handle: str) -> bool:
+        """Whether it was not done for this receipt handle."""
+        return not self.handles or handle in self.handles
+
 
 class QueueUnavailable(QueueError):
     """SQS does not answer, or asks us to slow down. It passes by itself."""

@@ -7,14 +7,21 @@ settled once, as whoever worked on it decided; until then its message stays invi
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from queue import SimpleQueue
 from threading import Condition
 
+from queues.limits import BATCH_MESSAGES
 from queues.queue import Message, Queue
 from queues.wire import JobMessage
+
+SHORT_SECONDS = 1.0
+"""Runs shorter than this make a receive for each free slot a request for nearly each job."""
+SURPLUS = BATCH_MESSAGES
+"""As many deliveries of a kind with short runs wait unclaimed in the process, beyond its slots."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,14 @@ class Leave:
     """Do nothing: the message comes again when its visibility timeout ends."""
 
 
-Settlement = Delete | Visible | Leave
+@dataclass(frozen=True)
+class SetAside:
+    """Nobody can do anything with the message: into the dead-letter queue with the reason, then deleted."""
+
+    reason: str
+
+
+Settlement = Delete | Visible | Leave | SetAside
 
 
 @dataclass
@@ -49,6 +63,8 @@ class Delivery:
     job: JobMessage
     tag: str
     settlement: Settlement = field(default_factory=Leave)
+    on_put_off_failed: Callable[[], None] | None = None
+    """Called, on the settler's thread, where `Visible` could not be carried out: the message may come at any time, or never."""
 
 
 class Deliveries:
@@ -56,7 +72,9 @@ class Deliveries:
 
     def __init__(self) -> None:
         self._held: dict[str, Delivery] = {}
-        self._capacity = 0
+        self._slots = self._written_off = self._capacity = 0
+        self._run_seconds: dict[str, float] = {}
+        self._waiting: Counter[str] = Counter()
         self._closed = False
         self._changed = Condition()
         self._tags = itertools.count(1)
@@ -69,8 +87,23 @@ class Deliveries:
     def set_capacity(self, slots: int) -> None:
         """How many deliveries this process works on at once."""
         with self._changed:
-            self._capacity = slots
-            self._changed.notify_all()
+            self._slots = slots
+            self._set_room()
+
+    def set_written_off(self, slots: int) -> None:
+        """How many of the slots hang: nothing is received for them."""
+        with self._changed:
+            self._written_off = slots
+            self._set_room()
+
+    def _set_room(self) -> None:
+        self._capacity = self._slots - self._written_off
+        self._changed.notify_all()
+
+    def ran(self, kind: str, seconds: float) -> None:
+        """An attempt of this kind took so long. The recent ones decide how many deliveries a receive asks for."""
+        with self._changed:
+            self._run_seconds[kind] = (seconds + 3 * self._run_seconds.get(kind, seconds)) / 4
 
     def arrive(self, queue: Queue, message: Message, job: JobMessage) -> None:
         """Take a received message into the registry, for the consumer to fetch."""
@@ -78,6 +111,10 @@ class Deliveries:
         with self._changed:
             self._held[delivery.tag] = delivery
         self._arrivals.put(delivery)
+
+    def turn_away(self, queue: Queue, message: Message, kind: str, settlement: Settlement) -> None:
+        """Settle a received message that names no job we can work on."""
+        self.on_settled(Delivery(queue, message, JobMessage("", "", kind), tag="", settlement=settlement))
 
     def next_arrival(self, seconds: float | None) -> Delivery | None:
         """The next delivery that nobody fetched yet; None where the wait was ended by `close`.
@@ -113,11 +150,27 @@ class Deliveries:
             delivery.settlement = settlement or delivery.settlement
             self.on_settled(delivery)
 
-    def wait_for_room(self, seconds: float) -> int:
-        """How many more deliveries there is room for, waiting up to `seconds` for the first place."""
+    def wait_for_room(self, seconds: float, kind: str = "") -> int:
+        """How many more deliveries of `kind` there is room for, waiting up to `seconds` for the first place.
+
+        A place is a free slot. Where the kind's recent runs were short there is room for ten at once, of which some wait; never
+        while another kind waits for a slot.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._capacity > len(self._held), timeout=seconds)
-            return max(self._capacity - len(self._held), 0)
+            self._waiting[kind] += 1
+            try:
+                self._changed.wait_for(lambda: self._room(kind) > 0, timeout=seconds)
+                return self._room(kind)
+            finally:
+                self._waiting[kind] -= 1
+
+    def _room(self, kind: str) -> int:
+        free = max(self._capacity - len(self._held), 0)
+        others_wait = any(count for other, count in self._waiting.items() if other != kind)
+        if not self._capacity or others_wait or self._run_seconds.get(kind, SHORT_SECONDS) >= SHORT_SECONDS:
+            return free
+        surplus = self._capacity + SURPLUS - len(self._held)
+        return surplus if surplus >= SURPLUS // 2 else free
 
 
 @cache

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from queues.catalogue import kind_named, prefixed
-from queues.clients import QueueRefused, QueueUnavailable, sqs, sqs_receiving, translated
+from queues.clients import QueueError, QueueRefused, QueueUnavailable, sqs, sqs_receiving, translated
 from queues.limits import BATCH_MESSAGES
 from settings import settings
 
 if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 T = TypeVar("T")
@@ -28,6 +29,8 @@ class Message:
     receive_count: int = 1
     sent_milliseconds: int = 0
     attributes: dict[str, str] = field(default_factory=dict)
+    typed_attributes: Mapping[str, Any] = field(default_factory=dict)
+    """The attributes as boto3 takes them, to send the message on as it was."""
 
 
 @dataclass(frozen=True)
@@ -92,24 +95,26 @@ class Queue:
         """Delete received messages, ten a request.
 
         Raises:
-            QueueUnavailable, QueueRefused: some could not be deleted; the others were.
+            QueueError: some could not be deleted, its `handles`; the others were.
         """
-        for chunk in in_tens(receipt_handles):
-            entries = [{"Id": str(place), "ReceiptHandle": handle} for place, handle in enumerate(chunk)]
-            with translated(self.name):
-                answer = sqs().delete_message_batch(QueueUrl=self.url, Entries=cast(Any, entries))
-            self._refuse_failures("delete", answer.get("Failed", []))
+
+        def request(entries: list[Any]) -> Any:
+            return sqs().delete_message_batch(QueueUrl=self.url, Entries=entries)
+
+        self._by_tens("delete", [{"ReceiptHandle": handle} for handle in receipt_handles], request)
 
     def change_visibility(self, seconds_by_handle: dict[str, int]) -> None:
-        """Make received messages visible again after the given seconds from now, ten a request."""
-        for chunk in in_tens(seconds_by_handle.items()):
-            entries = [
-                {"Id": str(place), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
-                for place, (handle, seconds) in enumerate(chunk)
-            ]
-            with translated(self.name):
-                answer = sqs().change_message_visibility_batch(QueueUrl=self.url, Entries=cast(Any, entries))
-            self._refuse_failures("change the visibility of", answer.get("Failed", []))
+        """Make received messages visible again after the given seconds from now, ten a request.
+
+        Raises:
+            QueueError: some could not be changed, its `handles`; the others were.
+        """
+
+        def request(entries: list[Any]) -> Any:
+            return sqs().change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
+
+        wanted = [{"ReceiptHandle": handle, "VisibilityTimeout": seconds} for handle, seconds in seconds_by_handle.items()]
+        self._by_tens("change the visibility of", wanted, request)
 
     def attributes(self) -> dict[str, str]:
         """All of the queue's attributes, as SQS names them."""
@@ -122,12 +127,30 @@ class Queue:
         with translated(self.name):
             sqs().purge_queue(QueueUrl=self.url)
 
-    def _refuse_failures(self, verb: str, failed: Sequence[Any]) -> None:
-        if not failed:
-            return
+    def _by_tens(self, verb: str, entries: Sequence[Mapping[str, Any]], request: Callable[[list[Any]], Any]) -> None:
+        """An entry that fails stops no other; a request that fails is the last, for the next would wait as long for nothing."""
+        undone: set[str] = set()
+        error: QueueError | None = None
+        for place in range(0, len(entries), BATCH_MESSAGES):
+            chunk = [{"Id": str(n), **entry} for n, entry in enumerate(entries[place : place + BATCH_MESSAGES])]
+            try:
+                with translated(self.name):
+                    failed = request(chunk).get("Failed", [])
+            except QueueError as fault:
+                error = error or fault
+                undone.update(entry["ReceiptHandle"] for entry in entries[place:])
+                break
+            if failed:
+                error = error or self._refusal(verb, failed)
+                undone.update(chunk[int(entry["Id"])]["ReceiptHandle"] for entry in failed)
+        if error is not None:
+            error.handles = frozenset(undone)
+            raise error
+
+    def _refusal(self, verb: str, failed: Sequence[Any]) -> QueueError:
         first = failed[0]
         error = QueueRefused if first.get("SenderFault") else QueueUnavailable
-        raise error(f"{self.name}: SQS did not {verb} {len(failed)} messages: {first.get('Code')} {first.get('Message', '')}")
+        return error(f"{self.name}: SQS did not {verb} {len(failed)} messages: {first.get('Code')} {first.get('Message', '')}")
 
 
 def in_tens(things: Iterable[T]) -> Iterator[list[T]]:
@@ -151,6 +174,7 @@ def _message(raw: MessageTypeDef) -> Message:
         receive_count=int(system.get("ApproximateReceiveCount", 1)),
         sent_milliseconds=int(system.get("SentTimestamp", 0)),
         attributes={name: value.get("StringValue", "") for name, value in raw.get("MessageAttributes", {}).items()},
+        typed_attributes=cast(Mapping[str, Any], raw.get("MessageAttributes", {})),
     )
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from threading import Event, Thread
 from time import monotonic
+from typing import ClassVar
 
 import structlog
 
+from queues.catalogue import kind_named
 from queues.clients import QueueError, QueueMissing
-from queues.deliveries import Deliveries
-from queues.queue import Message, Outgoing, Queue, dead_letters_of, queue_for
+from queues.deliveries import Deliveries, SetAside, Settlement, Visible
+from queues.limits import BATCH_MESSAGES
+from queues.queue import Message, Queue, queue_for
 from queues.steps import Step, reached
-from queues.wire import MalformedMessage, decode
+from queues.wire import MalformedMessage, UnknownVersion, decode
 from settings import settings
 
 log = structlog.get_logger()
@@ -20,51 +24,52 @@ log = structlog.get_logger()
 VISIBILITY_BEYOND_LEASE_SECONDS = 5
 """A dead worker's message comes back this long after its lease ended."""
 BACKOFF_SECONDS = 0.5
-BACKOFF_MOST_SECONDS = 15
+BACKOFF_MOST_LEASES = 0.5
+"""The longest wait between two tries, in leases: a loop that waits SQS out is never taken for a stuck one."""
 ROOM_SECONDS = 1
-"""How often a receiver without room looks whether it was stopped."""
-
-running: set[Receiver] = set()
-"""Those that are to receive just now, for whoever watches over them."""
+"""How often a receiver without room, or with its queue paused, looks again."""
+UNKNOWN_VERSION_SECONDS = 30
+"""A message of a newer release comes again after this time, for a worker of that release."""
 
 
 class Receiver:
-    """Long-polls a kind's queue while there is room, and takes what comes into the registry. SQS being away is waited out."""
+    """Long-polls a kind's queue while there is room, and takes what comes into the registry. SQS being away is waited out.
+
+    With room and not paused, an attempt is made at least every `SQS_WAIT_TIME_SECONDS`, half a lease and six seconds.
+    """
+
+    paused: ClassVar[Callable[[str], bool]] = lambda kind: False
+    """Whether a kind's queue is paused, for every receiver of the process. Asked before each receive, so it must be quick."""
 
     def __init__(self, kind: str, held: Deliveries) -> None:
         self.kind = kind
         self._held = held
         self._stopped = Event()
         self.last_receive = monotonic()
-        """When SQS last answered a receive, by the monotonic clock."""
-        self.last_attempt = self.last_receive
-        """When a receive last came to its end, be it in vain."""
+        """When SQS last answered."""
+        self.last_attempt = monotonic()
+        """When a receive was last begun, answered or failed."""
         self.had_room = False
+        """Whether the last look found room."""
+        self.is_paused = False
+        """Whether the last look found the queue paused: nothing is received then."""
         self._thread = Thread(target=self._run, name=f"receiver-{kind}", daemon=True)
 
     def start(self) -> None:
-        running.add(self)
         self._thread.start()
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether its thread runs."""
-        return self._thread.is_alive()
 
     def stop(self) -> None:
         """Receive no more. A long poll under way may still end with messages; they are let go at once."""
-        running.discard(self)
         self._stopped.set()
 
     def _run(self) -> None:
         failures = 0
         while not self._stopped.is_set():
-            room = self._held.wait_for_room(ROOM_SECONDS)
-            self.had_room = room > 0
-            if self._stopped.is_set() or not room:
+            room = self._look()
+            if not room:
                 continue
-            reached(Step.POLLING, self.kind)
             try:
+                reached(Step.POLLING, self.kind)
                 queue = queue_for(self.kind)
                 messages = queue.receive(room, visibility_seconds=settings().lease_seconds + VISIBILITY_BEYOND_LEASE_SECONDS)
             except QueueError as error:
@@ -72,43 +77,52 @@ class Receiver:
                 self.last_attempt = monotonic()
                 self._wait_out(failures, error)
                 continue
+            self.last_receive = self.last_attempt = monotonic()
             if failures:
                 log.info("the queue answers again", kind=self.kind)
                 failures = 0
-            self.last_receive = self.last_attempt = monotonic()
             if self._stopped.is_set():
                 self._let_go(queue, messages)
             else:
-                self._take(queue, messages)
+                for message in messages:
+                    self._take(queue, message)
+
+    def _look(self) -> int:
+        """How many messages to ask for now; none after a wait without room, or while the queue is paused."""
+        room = self._held.wait_for_room(ROOM_SECONDS, self.kind)
+        is_paused = type(self).paused(self.kind)
+        if is_paused:
+            self._stopped.wait(ROOM_SECONDS)
+        if room and not is_paused:
+            self.last_attempt = monotonic()  # before it is said that one may be expected
+        self.had_room, self.is_paused = room > 0, is_paused
+        return 0 if is_paused or self._stopped.is_set() else min(room, BATCH_MESSAGES)
 
     def _wait_out(self, failures: int, error: QueueError) -> None:
         if failures == 1 or isinstance(error, QueueMissing):
             log.warning("can't receive; trying on", kind=self.kind, reason=str(error))
-        longest = min(BACKOFF_SECONDS * 2 ** min(failures, 10), BACKOFF_MOST_SECONDS)
+        longest = min(BACKOFF_SECONDS * 2 ** min(failures, 10), settings().lease_seconds * BACKOFF_MOST_LEASES)
         self._stopped.wait(random.uniform(longest / 2, longest))
 
-    def _take(self, queue: Queue, messages: list[Message]) -> None:
-        for message in messages:
-            try:
-                job = decode(message.body)
-            except MalformedMessage as error:
-                self._set_aside(queue, message, str(error))
-            else:
-                self._held.arrive(queue, message, job)
+    def _take(self, queue: Queue, message: Message) -> None:
+        try:
+            job = decode(message.body)
+            if job.kind != self.kind:
+                raise MalformedMessage(f"field type is {job.kind!r}, but this is the queue of {self.kind}")
+        except MalformedMessage as error:
+            self._held.turn_away(queue, message, self.kind, self._answer(message, error))
+        else:
+            reached(Step.RECEIVED, job.job_id)
+            self._held.arrive(queue, message, job)
+
+    def _answer(self, message: Message, error: MalformedMessage) -> Settlement:
+        if isinstance(error, UnknownVersion) and message.receive_count < kind_named(self.kind).max_receives:
+            log.warning("a message of a newer release waits for its worker", kind=self.kind, reason=str(error)[:200])
+            return Visible(UNKNOWN_VERSION_SECONDS)
+        return SetAside(str(error))
 
     def _let_go(self, queue: Queue, messages: list[Message]) -> None:
         try:
             queue.change_visibility({message.receipt_handle: 0 for message in messages})
         except QueueError as error:
             log.warning("messages received while stopping come again later", kind=self.kind, reason=str(error))
-
-    def _set_aside(self, queue: Queue, message: Message, reason: str) -> None:
-        """Into the dead-letter queue with its reason, then off the queue: it stops nobody behind it."""
-        attributes = {"Reason": {"DataType": "String", "StringValue": reason}}
-        try:
-            dead_letters_of(self.kind).send(Outgoing(message.body, attributes))
-            queue.delete([message.receipt_handle])
-        except QueueError as error:
-            log.warning("a malformed message comes again", kind=self.kind, message_id=message.message_id, reason=str(error))
-        else:
-            log.error("malformed message set aside", kind=self.kind, message_id=message.message_id, reason=reason)

@@ -6,7 +6,7 @@ A failed request loses nothing: the message comes again, and the job's document 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
@@ -15,9 +15,11 @@ from time import monotonic
 import structlog
 
 from queues.clients import QueueError
-from queues.deliveries import Delete, Delivery, Visible
+from queues.deliveries import Delete, Delivery, Leave, SetAside, Visible
 from queues.limits import BATCH_MESSAGES
 from queues.queue import Queue
+from queues.setting_aside import set_aside
+from queues.steps import Step, reached
 
 log = structlog.get_logger()
 
@@ -34,7 +36,7 @@ class Settler:
         self._thread: Thread | None = None
 
     def put(self, delivery: Delivery) -> None:
-        if isinstance(delivery.settlement, Delete | Visible):
+        if not isinstance(delivery.settlement, Leave):
             self._start()
             self._waiting.put(delivery)
 
@@ -42,9 +44,9 @@ class Settler:
         """Wait until all that was put before is carried out; whether it was, within `seconds`."""
         if self._thread is None:
             return True
-        reached = Event()
-        self._waiting.put(reached)
-        return reached.wait(seconds)
+        done = Event()
+        self._waiting.put(done)
+        return done.wait(seconds)
 
     def _start(self) -> None:
         with self._starting:
@@ -54,49 +56,82 @@ class Settler:
 
     def _run(self) -> None:
         while True:
-            settled, reached = self._gather()
-            _carry_out(settled)
-            for event in reached:
+            settled, flushed = self._gather()
+            try:
+                _carry_out(settled)
+            except Exception:
+                log.exception("settling broke; the messages come again")
+            for event in flushed:
                 event.set()
 
     def _gather(self) -> tuple[list[Delivery], list[Event]]:
         """At least one entry, and what comes within the gathering time."""
         settled: list[Delivery] = []
-        reached: list[Event] = []
+        flushed: list[Event] = []
         until: float | None = None
         while True:
             try:
                 entry = self._waiting.get(timeout=None if until is None else max(until - monotonic(), 0))
             except Empty:
-                return settled, reached
+                return settled, flushed
             if isinstance(entry, Event):
-                reached.append(entry)
-                return settled, reached
+                flushed.append(entry)
+                return settled, flushed
             settled.append(entry)
             until = until or monotonic() + GATHER_SECONDS
             if len(settled) >= BATCH_MESSAGES:
-                return settled, reached
+                return settled, flushed
 
 
 def _carry_out(settled: list[Delivery]) -> None:
-    deletes: dict[Queue, list[str]] = defaultdict(list)
-    changes: dict[Queue, dict[str, int]] = defaultdict(dict)
+    """Setting aside comes last: a dead-letter queue that does not answer holds up nobody's acknowledgement in this round."""
+    _delete(delivery for delivery in settled if isinstance(delivery.settlement, Delete))
+    _change_visibility(delivery for delivery in settled if isinstance(delivery.settlement, Visible))
+    _delete(delivery for delivery in settled if _is_set_aside(delivery))
+
+
+def _delete(settled: Iterable[Delivery]) -> None:
+    for queue, those in _by_queue(settled):
+        handles = [delivery.message.receipt_handle for delivery in those]
+        _failed("delete messages", those, partial(queue.delete, handles))
+
+
+def _change_visibility(settled: Iterable[Delivery]) -> None:
+    for queue, those in _by_queue(settled):
+        seconds = {
+            delivery.message.receipt_handle: delivery.settlement.seconds
+            for delivery in those
+            if isinstance(delivery.settlement, Visible)
+        }
+        for delivery in _failed("change visibility", those, partial(queue.change_visibility, seconds)):
+            if delivery.on_put_off_failed is not None:
+                delivery.on_put_off_failed()
+
+
+def _is_set_aside(delivery: Delivery) -> bool:
+    reason = delivery.settlement.reason if isinstance(delivery.settlement, SetAside) else None
+    return reason is not None and set_aside(delivery.job.kind, delivery.message, reason, delivery.job.job_id)
+
+
+def _by_queue(settled: Iterable[Delivery]) -> Iterator[tuple[Queue, list[Delivery]]]:
+    found: dict[Queue, list[Delivery]] = defaultdict(list)
     for delivery in settled:
-        if isinstance(delivery.settlement, Visible):
-            changes[delivery.queue][delivery.message.receipt_handle] = delivery.settlement.seconds
-        else:
-            deletes[delivery.queue].append(delivery.message.receipt_handle)
-    for queue, handles in deletes.items():
-        _try("delete messages", partial(queue.delete, handles))
-    for queue, seconds in changes.items():
-        _try("change visibility", partial(queue.change_visibility, seconds))
+        found[delivery.queue].append(delivery)
+    yield from found.items()
 
 
-def _try(what: str, request: Callable[[], None]) -> None:
+def _failed(what: str, settled: list[Delivery], request: Callable[[], None]) -> list[Delivery]:
+    """Make the request; the deliveries that it was not done for."""
+    failed: list[Delivery] = []
     try:
         request()
     except QueueError as error:
-        log.warning(f"could not {what}; they come again", reason=str(error))
+        failed = [delivery for delivery in settled if error.concerns(delivery.message.receipt_handle)]
+        log.warning(f"could not {what}; they come again", messages=len(failed), reason=str(error))
+    for delivery in settled:
+        if delivery not in failed:
+            reached(Step.ACKNOWLEDGED, delivery.job.job_id)
+    return failed
 
 
 @cache
