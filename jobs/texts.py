@@ -15,21 +15,28 @@ FLUSH_SECONDS = 0.5
 
 
 class TextStream:
-    """Gathers an attempt's text and writes it at most twice a second, for as long as no later attempt has begun."""
+    """Gathers an attempt's text and writes it at most twice a second, for as long as no later attempt has begun.
+
+    What an earlier attempt had written stays to be read until this one's text is longer, or turns out to be another.
+    """
 
     def __init__(self, job: Job) -> None:
-        """Begin the job's text anew."""
         assert job.lease is not None
         self._own = {"_id": job.id, "token": job.lease.token}
         self._text = ""
-        self._written = 0
+        self._shown = ""
         self._written_at = 0.0
         with suppress(DatabaseUnavailable), available():
-            database().collection("texts").update_one(
-                {"_id": job.id},
-                {"$set": {"token": job.lease.token, "user_id": job.user_id, "text": ""}},
-                upsert=True,
+            before = (
+                database()
+                .collection("texts")
+                .find_one_and_update(
+                    {"_id": job.id},
+                    {"$set": {"token": job.lease.token, "user_id": job.user_id}, "$setOnInsert": {"text": ""}},
+                    upsert=True,
+                )
             )
+            self._shown = before["text"] if before else ""
 
     def add(self, piece: str) -> None:
         self._text += piece
@@ -38,12 +45,12 @@ class TextStream:
 
     def flush(self) -> None:
         """Write what was gathered since the last time. With MongoDB away the next flush makes up for it."""
-        if len(self._text) == self._written:
+        if self._shown.startswith(self._text):
             return
         self._written_at = monotonic()
         with suppress(DatabaseUnavailable), available():
             database().collection("texts").update_one(self._own, {"$set": {"text": self._text}})
-            self._written = len(self._text)
+            self._shown = self._text
 
 
 def text_so_far(job: Job) -> str:

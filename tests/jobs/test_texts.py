@@ -40,12 +40,35 @@ def test_many_pieces_are_few_writes(database: Any, monkeypatch: pytest.MonkeyPat
     job = claimed(database)
     database.command("profile", 2)
     stream = TextStream(job)
-    for n in range(100):
+    for n in range(200):
         stream.add(f"{n} ")
     database.command("profile", 0)
     writes = database["system.profile"].count_documents({"ns": f"{database.name}.texts", "op": "update"})
     database["system.profile"].drop()
     assert 2 <= writes <= 6
+
+
+def test_what_an_earlier_attempt_wrote_stays_until_the_next_has_written_more_or_something_else(database: Any) -> None:
+    job = claimed(database)
+    dead = TextStream(job)
+    dead.add("# Bees\n\nThey fly.")
+    dead.flush()
+    stream = TextStream(claim_again(database, job, "second"))
+    shown = [text_so_far(job)]
+    for piece in ("# Bees\n\n", "They ", "fly. They dance."):
+        stream.add(piece)
+        stream.flush()
+        shown.append(text_so_far(job))
+    assert shown == ["# Bees\n\nThey fly."] * 3 + ["# Bees\n\nThey fly. They dance."]
+    other = TextStream(claim_again(database, job))
+    other.add("# Wasps")
+    other.flush()
+    assert text_so_far(job) == "# Wasps"
+
+
+def claim_again(database: Any, job: Job, token: str = "third") -> Job:
+    database.jobs.update_one({"_id": job.id}, {"$set": {"lease.expires_at": job.created_at}})
+    return claim(job.id, token)
 
 
 def test_an_attempt_that_was_overtaken_writes_no_more_text(database: Any) -> None:
