@@ -31,6 +31,9 @@ ROOM_SECONDS = 1
 UNKNOWN_VERSION_SECONDS = 30
 """A message of a newer release comes again after this time, for a worker of that release."""
 
+running: set[Receiver] = set()
+"""Those that are to receive just now, for whoever watches over them."""
+
 
 class Receiver:
     """Long-polls a kind's queue while there is room, and takes what comes into the registry. SQS being away is waited out.
@@ -56,10 +59,17 @@ class Receiver:
         self._thread = Thread(target=self._run, name=f"receiver-{kind}", daemon=True)
 
     def start(self) -> None:
+        running.add(self)
         self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
 
     def stop(self) -> None:
         """Receive no more. A long poll under way may still end with messages; they are let go at once."""
+        running.discard(self)
         self._stopped.set()
 
     def _run(self) -> None:
