@@ -12,6 +12,8 @@ from queues import limits
 from settings import settings
 
 DAY = 86_400
+NORMAL, HIGH = "normal", "high"
+"""The lanes, by the priorities of the jobs in them."""
 DEAD_LETTER_RETENTION_SECONDS = 14 * DAY
 
 
@@ -37,6 +39,12 @@ class Kind:
     slots: int
     cpu: bool = False
     """Its handler works the processor: it runs in a child process, not in a slot's thread."""
+    fifo: bool = False
+    """Its jobs are done in the order of their submission, for each user."""
+    has_high_lane: bool = False
+    """Jobs of high priority have a queue of their own, which the same workers ask first."""
+    alarm_depth: int = 1_000
+    """More messages than this waiting are an alarm."""
     backoff_seconds: int = 2
     backoff_most_seconds: int = 600
 
@@ -55,18 +63,28 @@ class Kind:
             (not 1 <= self.max_receives <= limits.MAX_RECEIVES_MOST, "max_receives must be 1 to 1,000"),
             (self.max_attempts < 1, "max_attempts must be at least 1"),
             (self.max_seconds < 1, "max_seconds must be at least 1"),
+            (self.fifo and self.has_high_lane, "an order and a high lane contradict each other"),
+            (self.alarm_depth < 1, "alarm_depth must be at least 1"),
             (self.slots < 1, "slots must be at least 1"),
             (not 0 < self.backoff_seconds <= self.backoff_most_seconds, "backoff_seconds must be above 0 and within its most"),
         ]
 
     @property
-    def queue_name(self) -> str:
-        """The SQS queue's name without `QUEUE_PREFIX`."""
-        return self.name
+    def lanes(self) -> tuple[str, ...]:
+        """The lanes, the first to be asked first."""
+        return (HIGH, NORMAL) if self.has_high_lane else (NORMAL,)
+
+    def queue_name(self, lane: str = "normal") -> str:
+        """The SQS queue's name without `QUEUE_PREFIX`. A lane that the kind has not is the normal one."""
+        return self._named("high" if lane == HIGH and self.has_high_lane else "")
 
     @property
     def dead_letter_name(self) -> str:
-        return f"{self.name}-dlq"
+        """The queue for what can't go on, of all lanes."""
+        return self._named("dlq")
+
+    def _named(self, suffix: str) -> str:
+        return "-".join(filter(None, (self.name, suffix))) + (".fifo" if self.fifo else "")
 
 
 KINDS: dict[str, Kind] = {
@@ -81,6 +99,7 @@ KINDS: dict[str, Kind] = {
             max_attempts=3,
             max_seconds=1_800,
             slots=16,
+            has_high_lane=True,
         ),
         Kind(
             name="images",
@@ -91,6 +110,7 @@ KINDS: dict[str, Kind] = {
             max_attempts=3,
             max_seconds=900,
             slots=16,
+            has_high_lane=True,
         ),
         Kind(
             name="videos",
@@ -101,6 +121,7 @@ KINDS: dict[str, Kind] = {
             max_attempts=3,
             max_seconds=14_400,
             slots=16,
+            has_high_lane=True,
         ),
     )
 }

@@ -63,7 +63,7 @@ class Delivery:
     job: JobMessage
     tag: str
     settlement: Settlement = field(default_factory=Leave)
-    on_put_off_failed: Callable[[], None] | None = None
+    on_put_off_failed: Callable[[], object] | None = None
     """Called, on the settler's thread, where `Visible` could not be carried out: the message may come at any time, or never."""
 
 

@@ -16,3 +16,5 @@ RETENTION_SECONDS_LEAST = 60
 RETENTION_SECONDS_MOST = 1_209_600
 MAX_RECEIVES_MOST = 1_000
 QUEUE_NAME_CHARACTERS = 80
+MESSAGE_GROUP = r"[A-Za-z0-9!-/:-@\[-`{-~]{1,128}"
+"""https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html#SQS-SendMessage-request-MessageGroupId"""

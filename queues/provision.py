@@ -39,8 +39,9 @@ def apply(report: Report = lambda line: None) -> dict[str, str]:
         dead_letters = _dead_letter_queue(kind)
         urls[dead_letters.name] = _make(dead_letters, report)
         arn = _attributes(dead_letters.name, urls[dead_letters.name])["QueueArn"]
-        work = _work_queue(kind, arn)
-        urls[work.name] = _make(work, report)
+        for lane in kind.lanes:
+            work = _work_queue(kind, lane, arn)
+            urls[work.name] = _make(work, report)
     return urls
 
 
@@ -51,10 +52,10 @@ def _dead_letter_queue(kind: Kind) -> Wanted:
     )
 
 
-def _work_queue(kind: Kind, dead_letter_arn: str) -> Wanted:
+def _work_queue(kind: Kind, lane: str, dead_letter_arn: str) -> Wanted:
     redrive = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": kind.max_receives}
     return Wanted(
-        prefixed(kind.queue_name),
+        prefixed(kind.queue_name(lane)),
         {
             "VisibilityTimeout": str(kind.visibility_seconds),
             "MessageRetentionPeriod": str(kind.retention_seconds),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from queues.catalogue import kind_named, prefixed
+from queues.catalogue import NORMAL, kind_named, prefixed
 from queues.clients import QueueError, QueueRefused, QueueUnavailable, sqs, sqs_receiving, translated
 from queues.limits import BATCH_MESSAGES
 from settings import settings
@@ -39,6 +39,13 @@ class Outgoing:
 
     body: str
     attributes: dict[str, Any] = field(default_factory=dict)
+    group: str | None = None
+    """Whose message it is, for SQS to be fair between them."""
+
+    def entry(self) -> dict[str, Any]:
+        """The message as boto3 takes it."""
+        group = {"MessageGroupId": self.group} if self.group else {}
+        return {"MessageBody": self.body, "MessageAttributes": self.attributes, **group}
 
 
 class Queue:
@@ -61,17 +68,12 @@ class Queue:
     def send(self, outgoing: Outgoing) -> str:
         """Send one message and return SQS's id of it."""
         with translated(self.name):
-            answer = sqs().send_message(
-                QueueUrl=self.url, MessageBody=outgoing.body, MessageAttributes=cast(Any, outgoing.attributes)
-            )
+            answer = sqs().send_message(QueueUrl=self.url, **cast(Any, outgoing.entry()))
         return answer["MessageId"]
 
     def send_batch(self, outgoing: Sequence[Outgoing]) -> list[str | None]:
         """Send up to ten messages in one request; an id for each, None for one that SQS did not take."""
-        entries = [
-            {"Id": str(place), "MessageBody": message.body, "MessageAttributes": message.attributes}
-            for place, message in enumerate(outgoing)
-        ]
+        entries = [{"Id": str(place), **message.entry()} for place, message in enumerate(outgoing)]
         with translated(self.name):
             answer = sqs().send_message_batch(QueueUrl=self.url, Entries=cast(Any, entries))
         ids = {entry["Id"]: entry["MessageId"] for entry in answer.get("Successful", [])}
@@ -103,15 +105,15 @@ class Queue:
 
         self._by_tens("delete", [{"ReceiptHandle": handle} for handle in receipt_handles], request)
 
-    def change_visibility(self, seconds_by_handle: dict[str, int]) -> None:
-        """Make received messages visible again after the given seconds from now, ten a request.
+    def change_visibility(self, seconds_by_handle: dict[str, int], client: SQSClient | None = None) -> None:
+        """Make received messages visible again after the given seconds from now, ten a request; with a client of one's own.
 
         Raises:
             QueueError: some could not be changed, its `handles`; the others were.
         """
 
         def request(entries: list[Any]) -> Any:
-            return sqs().change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
+            return (client or sqs()).change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
 
         wanted = [{"ReceiptHandle": handle, "VisibilityTimeout": seconds} for handle, seconds in seconds_by_handle.items()]
         self._by_tens("change the visibility of", wanted, request)
@@ -121,6 +123,12 @@ class Queue:
         with translated(self.name):
             answer = sqs().get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])
         return {str(name): value for name, value in answer.get("Attributes", {}).items()}
+
+    def count(self) -> int:
+        """About how many messages the queue holds: visible, in flight and delayed."""
+        held = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
+        found = self.attributes()
+        return sum(int(found.get(name, 0)) for name in held)
 
     def purge(self) -> None:
         """Delete every message. SQS allows one purge a minute."""
@@ -179,10 +187,11 @@ def _message(raw: MessageTypeDef) -> Message:
 
 
 @cache
-def queue_for(kind: str) -> Queue:
-    """The queue of a kind."""
-    entry = kind_named(kind)
-    return Queue(prefixed(entry.queue_name), settings().queue_url(kind))
+def queue_for(kind: str, lane: str = NORMAL) -> Queue:
+    """The queue of a kind's lane; a lane that the kind has not is the normal one."""
+    name = kind_named(kind).queue_name(lane)
+    is_normal = name == kind_named(kind).queue_name()
+    return Queue(prefixed(name), settings().queue_url(kind) if is_normal else None)
 
 
 @cache

@@ -23,6 +23,8 @@ from queues.catalogue import KINDS, CatalogueError, kind_named
         ({"max_attempts": 0}, "max_attempts"),
         ({"max_seconds": 0}, "max_seconds"),
         ({"slots": 0}, "slots"),
+        ({"fifo": True}, "an order and a high lane"),
+        ({"alarm_depth": 0}, "alarm_depth"),
         ({"backoff_seconds": 700}, "backoff_seconds"),
     ],
 )
@@ -38,3 +40,11 @@ def test_an_unknown_kind_is_answered_with_those_there_are() -> None:
 
 def test_visibility_is_by_type_as_the_documents_ask() -> None:
     assert {name: kind.visibility_seconds for name, kind in KINDS.items()} == {"articles": 300, "images": 180, "videos": 900}
+
+
+def test_names_of_queues_follow_from_the_kind() -> None:
+    articles, ordered = KINDS["articles"], replace(KINDS["articles"], name="resumes", fifo=True, has_high_lane=False)
+    assert [articles.queue_name(lane) for lane in articles.lanes] == ["articles-high", "articles"]
+    assert articles.dead_letter_name == "articles-dlq"
+    assert [ordered.queue_name(lane) for lane in ordered.lanes] == ["resumes.fifo"]
+    assert (ordered.queue_name("high"), ordered.dead_letter_name) == ("resumes.fifo", "resumes-dlq.fifo")
