@@ -1,0 +1,116 @@
+"""A provider as jobs ask it: only where the fleet may, and with each failure in the right family.
+
+What is no fault of the job's (the provider is down, or asks us to slow down) parks it, and counts no attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from jobs.database import DatabaseUnavailable
+from jobs.errors import NotNow, ProviderGatewayError, ProviderRateLimited, ProviderUnreachable
+from providers.base import Call, Checkpoint, Draft, Generated, Provider
+from providers.outages import ask_leave, is_down, not_now
+from providers.rates import rates
+from providers.requests import ArticleRequest, ImageRequest, VideoRequest
+from queues.steps import Step, reached
+
+DATABASE_SECONDS = 1.0
+"""Between two tries while MongoDB is away."""
+
+T = TypeVar("T")
+
+
+class GuardedProvider:
+    """A provider behind the outage guard and the rate limit. What it raises besides the provider's own errors is `NotNow`."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+
+    @property
+    def name(self) -> str:
+        return self._provider.name
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        return self._provider.kinds
+
+    @property
+    def pays_once(self) -> bool:
+        return self._provider.pays_once
+
+    def write(self, request: ArticleRequest, call: Call) -> Draft:
+        """Write an article."""
+        return self._asked(call, lambda: self._provider.write(request, call))
+
+    def draw(self, request: ImageRequest, call: Call) -> Generated:
+        """Make an image."""
+        return self._asked(call, lambda: self._provider.draw(request, call))
+
+    def film(self, request: VideoRequest, call: Call) -> Generated:
+        """Make a video, or wait on for the one that the checkpoint names."""
+        return self._asked(call, lambda: self._provider.film(request, call))
+
+    def cancel(self, checkpoint: Checkpoint) -> None:
+        self._provider.cancel(checkpoint)
+
+    def probe(self) -> None:
+        self._provider.probe()
+
+    def _asked(self, call: Call, order: Callable[[], T]) -> T:
+        self._wait_for_leave(call)
+        call.begin()
+        if _waits_on(call):
+            call.keep(call.checkpoint, resumes=True)
+        reached(Step.CALLING, call.idempotency_key)
+        try:
+            try:
+                return order()
+            finally:
+                call.end()
+        except ProviderUnreachable as error:
+            with suppress(DatabaseUnavailable):  # the next call finds it down, too
+                is_down(self._provider)
+            raise not_now(self._provider) from error
+        except ProviderGatewayError as error:
+            if self._is_down():
+                raise not_now(self._provider) from error
+            raise
+        except ProviderRateLimited as error:
+            if error.retry_after_seconds is None:
+                raise
+            raise self._held_back(call, error.retry_after_seconds) from error
+
+    def _wait_for_leave(self, call: Call) -> None:
+        """Return when the provider may be asked. MongoDB being away is waited out: nobody knows whether it may."""
+        while True:
+            call.check()
+            try:
+                ask_leave(self._provider)
+                rates().await_hold(self.name, call)
+                if not _waits_on(call):
+                    rates().take(self.name, call)
+            except DatabaseUnavailable:
+                call.pause(DATABASE_SECONDS)
+            else:
+                return
+
+    def _is_down(self) -> bool:
+        try:
+            return is_down(self._provider)
+        except DatabaseUnavailable:
+            return True  # the probe failed, and the fleet can't be told
+
+    def _held_back(self, call: Call, seconds: float) -> NotNow:
+        while True:
+            try:
+                return rates().hold(self.name, call.model_id, seconds)
+            except DatabaseUnavailable:
+                call.pause(DATABASE_SECONDS)
+
+
+def _waits_on(call: Call) -> bool:
+    """Whether an earlier attempt has ordered already, and this one waits on: the checkpoint names the provider's own job."""
+    return any(name.endswith("_id") for name in call.checkpoint)
