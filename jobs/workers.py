@@ -48,15 +48,19 @@ class WorkerDocument:
 class OwnDocument:
     """This process's document, for the one thread that keeps it. Methods raise `DatabaseUnavailable` when MongoDB is away."""
 
-    def __init__(self, name: str, *, kinds: Sequence[str], slots: int) -> None:
+    def __init__(self, name: str) -> None:
         self._identity = {"_id": name, "host": socket.gethostname(), "pid": os.getpid()}
-        self._fixed = {"kinds": list(kinds), "slots": slots, "version": PACKAGE_VERSION}
         self._began = monotonic()
 
-    def write(self, *, running: int, last_receive: Mapping[str, float], last_attempt: Mapping[str, float]) -> None:
+    def write(
+        self, *, slots: int, running: int, last_receive: Mapping[str, float], last_attempt: Mapping[str, float]
+    ) -> None:
         """Say that we live. Times are `time.monotonic()`'s; MongoDB's clock makes them times of day."""
         written: Document = {
-            **{name: literal(value) for name, value in (self._identity | self._fixed).items()},
+            **{name: literal(value) for name, value in self._identity.items()},
+            "version": PACKAGE_VERSION,
+            "kinds": sorted(last_receive),
+            "slots": slots,
             "running": running,
             "started_at": _time_of(self._began),
             "seen_at": NOW,

@@ -189,6 +189,8 @@ def _curls(path: str, method: str, operation: Operation) -> Iterator[dict[str, s
         if method == "GET":
             query = "&".join(f"{name}={value}" for name, value in (example or {}).items())
             source = f"curl '{address}?{query}'" if query else f"curl {address}"
+        elif operation.body is None:
+            source = f"curl -X {method} {address}"
         else:
             written = json.dumps(example, indent=2, ensure_ascii=False).replace("'", "'\\''").replace("\n", "\n  ")
             source = f"curl {address} \\\n  -H 'Content-Type: application/json' \\\n  -d '{written}'"

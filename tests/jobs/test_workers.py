@@ -13,16 +13,16 @@ from jobs.workers import OwnDocument, workers
 
 
 def written(name: str = "w@host", **fields: Any) -> OwnDocument:
-    document = OwnDocument(name, kinds=["articles"], slots=4)
+    document = OwnDocument(name)
     now = monotonic()
-    document.write(**{"running": 0, "last_receive": {"articles": now}, "last_attempt": {"articles": now}} | fields)
+    document.write(**{"slots": 4, "running": 0, "last_receive": {"articles": now}, "last_attempt": {"articles": now}} | fields)
     return document
 
 
 def test_a_worker_stands_with_what_it_last_said_in_mongodbs_time(database: Any) -> None:
     document = written(running=1)
     asked = monotonic() - 100
-    document.write(running=3, last_receive={"articles": asked}, last_attempt={"articles": monotonic()})
+    document.write(slots=4, running=3, last_receive={"articles": asked}, last_attempt={"articles": monotonic()})
     (worker,) = workers()
     assert (worker.name, worker.kinds, worker.slots, worker.running) == ("w@host", ["articles"], 4, 3)
     assert worker.seen_at - worker.last_receive["articles"] >= timedelta(seconds=100)
