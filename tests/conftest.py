@@ -13,6 +13,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pymongo import MongoClient
@@ -21,6 +22,7 @@ from pymongo.database import Database
 from devstack import mongod, sqs_server
 from devstack.watchdog import Watchdog
 from settings import Settings
+from tests.sqs import SqsProxy
 
 GIVEN_MONGODB_URI = os.environ.get("MONGODB_URI")
 RUN = secrets.token_hex(4)
@@ -81,13 +83,28 @@ def mongodb(tmp_path_factory: pytest.TempPathFactory, watchdog: Watchdog) -> Ite
 
 
 @pytest.fixture(scope="session")
-def sqs(tmp_path_factory: pytest.TempPathFactory, watchdog: Watchdog) -> Iterator[str]:
-    """The endpoint of an SQS and S3 of our own. The queues are made by `queues`."""
+def _sqs_server(tmp_path_factory: pytest.TempPathFactory, watchdog: Watchdog) -> Iterator[SqsProxy]:
     server = sqs_server.start(tmp_path_factory.mktemp("sqs"), watchdog)
-    os.environ.update(sqs_server.environment(server.endpoint))
+    address = urlsplit(server.endpoint)
+    proxy = SqsProxy(str(address.hostname), int(address.port or 0))
+    os.environ.update(sqs_server.environment(proxy.endpoint))
     forget_settings()
-    yield server.endpoint
+    yield proxy
+    proxy.stop()
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def sqs(_sqs_server: SqsProxy) -> str:
+    """The endpoint of an SQS and S3 of our own, as strict as AWS. The queues are made by `queues`."""
+    return _sqs_server.endpoint
+
+
+@pytest.fixture
+def sqs_proxy(_sqs_server: SqsProxy) -> Iterator[SqsProxy]:
+    """What stands before `sqs`, to make it fail; well again when the test is over."""
+    yield _sqs_server
+    _sqs_server.well()
 
 
 @pytest.fixture(scope="session")
