@@ -24,6 +24,8 @@ SQS_LONGEST_WAIT_SECONDS = 20
 """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html"""
 SQS_LARGEST_RECEIVE = 10
 SQS_LONGEST_VISIBILITY_SECONDS = 43_200
+LARGEST_RATE = 10_000
+"""Each call of a window is remembered, in one document for each provider and model."""
 
 
 class SettingsError(Exception):
@@ -58,6 +60,17 @@ class Settings(BaseSettings):
         le=SQS_LONGEST_VISIBILITY_SECONDS - 5,
         description="How long a claim holds unless it is renewed. A dead worker's job starts again after about this time.",
     )
+    shutdown_grace_seconds: float = Field(
+        default=20,
+        ge=0,
+        le=3600,
+        description="How long a worker told to stop waits for calls to AI providers that are under way.",
+    )
+    user_running_jobs: int | None = Field(
+        default=None,
+        ge=1,
+        description="The most jobs of a user that are in the queues or running at once; the others wait. Unset: no limit.",
+    )
     ai_provider: Literal["local", "service", "openai"] | None = Field(
         default=None,
         description="`local`, `service` or `openai`. Unset: `service` if `AI_SERVICE_URL` is set, else `local`.",
@@ -69,6 +82,11 @@ class Settings(BaseSettings):
     )
     ai_timeout_seconds: float = Field(
         default=300, gt=0, description="How long a call to an AI provider may go without a byte of its answer."
+    )
+    ai_rate_limit: str | None = Field(
+        default=None,
+        description="How often each provider and model is asked, by all workers together: `60/minute`, `100/hour`, `5/second`; "
+        "several with commas between. Unset: as often as jobs come.",
     )
     openai_api_key: str | None = Field(default=None, description="Key of the OpenAI API, or of a service that speaks it.")
     openai_base_url: str | None = Field(default=None, description="Base URL of a service that speaks OpenAI's API.")
@@ -93,6 +111,21 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError(f"{value!r} is not a web address; it starts with http:// or https://")
         return value.rstrip("/") if value else value
+
+    @field_validator("ai_rate_limit")
+    @classmethod
+    def _is_a_rate_limit(cls, value: str | None) -> str | None:
+        if value is None:
+            return value
+        from limits import parse_many  # slow to load, and seldom wanted
+
+        try:
+            parsed = parse_many(value)
+        except ValueError:
+            raise ValueError("write 60/minute, 100/hour or 5/second, several with commas between") from None
+        if not all(1 <= limit.amount <= LARGEST_RATE for limit in parsed):
+            raise ValueError(f"a rate is 1 to {LARGEST_RATE:,} in its time; for more, name a shorter time")
+        return value
 
     def queue_url(self, kind: str) -> str | None:
         """The URL given outright for the queue of `kind` (`SQS_ARTICLES_QUEUE_URL`, or `SQS_ARTICLE_QUEUE_URL`), if one is."""

@@ -12,14 +12,16 @@ from typing import Any
 from gridfs import GridFSBucket
 from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient
 from pymongo.collection import Collection
-from pymongo.errors import CollectionInvalid, ConnectionFailure, ExecutionTimeout, PyMongoError, WTimeoutError
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, OperationFailure, PyMongoError, WTimeoutError
 
-from jobs.life import FINAL, Status
+from jobs.life import FINAL, OPEN, Status
 from jobs.pace import pace
 from settings import settings
 
 Document = dict[str, Any]
 
+NAMESPACE_EXISTS = 48
+"""MongoDB's code for "the collection is there already"."""
 CONNECT_MILLISECONDS = 1_000
 ANSWER_MILLISECONDS = 5_000
 SELECT_MILLISECONDS = 2_000
@@ -59,6 +61,13 @@ JOBS_VALIDATOR: Document = {
     }
 }
 
+
+def _of_open(name: str, *fields: str) -> IndexModel:
+    """An index of the jobs that are not over; a query that uses it must ask for their statuses."""
+    is_open = {"status": {"$in": sorted(status.value for status in OPEN)}}
+    return IndexModel([(field, ASCENDING) for field in fields], name=name, partialFilterExpression=is_open)
+
+
 INDEXES: dict[str, list[IndexModel]] = {
     "jobs": [
         IndexModel([("user_id", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="user_newest"),
@@ -74,9 +83,28 @@ INDEXES: dict[str, list[IndexModel]] = {
         IndexModel(
             [("lease.token", ASCENDING)], name="lease_token", partialFilterExpression={"status": Status.PROCESSING.value}
         ),
+        # What the relay asks for, and where a user's share is counted: few jobs are open at a time, so these stay small.
+        _of_open("unsent", "kind", "message_id", "waiting_for.reason", "priority", "not_before", "created_at"),
+        _of_open("sent", "kind", "status", "dispatch.at", "message_id"),
+        _of_open("expiring", "kind", "expires_at"),
+        _of_open("user_sent", "user_id", "message_id", "dispatch.until", "_id"),
+        _of_open("place", "waiting_for.reason", "status", "user_id", "priority", "created_at"),
+        IndexModel(
+            [("kind", ASCENDING), ("lease.expires_at", ASCENDING)],
+            name="lease_end",
+            partialFilterExpression={"status": Status.PROCESSING.value},
+        ),
+        IndexModel(
+            [("kind", ASCENDING), ("finished_at", ASCENDING)],
+            name="effects",
+            partialFilterExpression={"effects.key": {"$exists": True}},
+        ),
     ],
     "generated_content": [IndexModel([("job_id", ASCENDING)], name="job")],
     "media": [IndexModel([("job_id", ASCENDING)], name="job")],
+    "rate_windows": [IndexModel([("expireAt", ASCENDING)], name="over", expireAfterSeconds=0)],
+    "rate_holds": [IndexModel([("until", ASCENDING)], name="over", expireAfterSeconds=0)],
+    "relays": [IndexModel([("at", ASCENDING)], name="long_gone", expireAfterSeconds=86_400)],
     "workers": [IndexModel([("seen_at", ASCENDING)], name="long_gone", expireAfterSeconds=86_400)],
 }
 
@@ -151,9 +179,11 @@ class Database:
             if self._prepared:
                 return
             try:
-                self._database.create_collection("jobs", validator=JOBS_VALIDATOR)
-            except CollectionInvalid:  # it exists: bring its validator up to date
-                self._database.command("collMod", "jobs", validator=JOBS_VALIDATOR)
+                self._database.create_collection("jobs", validator=JOBS_VALIDATOR, check_exists=False)
+            except OperationFailure as error:
+                if error.code != NAMESPACE_EXISTS:
+                    raise
+                self._database.command("collMod", "jobs", validator=JOBS_VALIDATOR)  # bring its validator up to date
             for name, indexes in INDEXES.items():
                 self._database[name].create_indexes(indexes)
             self._prepared = True

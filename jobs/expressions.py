@@ -23,6 +23,11 @@ def later(seconds: float) -> Document:
     return {"$add": [NOW, round(seconds * 1000)]}
 
 
+def ago(seconds: float) -> Document:
+    """MongoDB's time so many seconds ago."""
+    return {"$subtract": [NOW, round(seconds * 1000)]}
+
+
 def expr(condition: Any) -> Document:
     """A condition of a filter that compares fields with each other or with the time."""
     return {"$expr": condition}

@@ -54,6 +54,8 @@ RUNNING = frozenset({Status.PROCESSING})
 
 TRANSITIONS: dict[str, Transition] = {
     # on the way to a worker
+    "take": Transition(WAITING | UNSTARTED, None),  # what was scheduled is queued then
+    "wait_for_place": Transition(WAITING, None),
     "mark_sent": Transition(WAITING, None),
     "claim": Transition(WAITING | RUNNING, Status.PROCESSING),  # from processing: the lease ran out
     # under a lease

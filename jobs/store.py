@@ -8,7 +8,7 @@ write.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -108,8 +108,14 @@ class JobStore(Verbs):
         return [Job.from_document(found[job_id]) for job_id in ids]
 
     def _insertion(self, document: Document, by: str) -> list[Document]:
-        history = [{"at": NOW, "verb": "submit", "attempt": 0}]
-        return new_or_kept(document, created_at=NOW, dispatch=self._dispatched(1, by), history=history)
+        """An `expires_at` that is a timedelta counts from when the job may start."""
+        computed: Document = {"created_at": NOW, "history": [{"at": NOW, "verb": "submit", "attempt": 0}]}
+        if document["status"] != Status.SCHEDULED.value:
+            computed["dispatch"] = self._dispatched(1, by)
+        if isinstance(lasting := document["expires_at"], timedelta):
+            may_start = {"$max": [NOW, literal(document["not_before"])]}
+            computed["expires_at"] = {"$add": [may_start, round(lasting.total_seconds() * 1000)]}
+        return new_or_kept({name: value for name, value in document.items() if name not in computed}, **computed)
 
     def mark_sent(self, sent: Mapping[str, str], *, n: int) -> None:
         """Name the messages (`{job id: message id}`) of dispatch `n`, where the job is still waiting under it."""

@@ -12,9 +12,12 @@ from jobs.document import Job
 from jobs.expressions import NOW, later, literal
 from jobs.life import FINAL, TRANSITIONS, Status
 from jobs.pace import Pace
+from settings import settings
 
 HISTORY_ENTRIES = 50
-UNRECORDED = frozenset({"renew", "progress", "checkpoint", "mark_sent", "effect_done", "forget_message"})
+UNRECORDED = frozenset(
+    {"renew", "progress", "checkpoint", "mark_sent", "effect_done", "forget_message", "take", "wait_for_place"}
+)
 """Verbs that leave no entry in the history: they come too often or say nothing to its reader."""
 
 
@@ -33,7 +36,7 @@ class Verbs:
         """A write under a lease: whether the token still stood."""
         guard = self._guard(verb, {"_id": job_id, "lease.token": token})
         with available():
-            answer = self._jobs.update_one(guard, [{"$set": self._changes(verb, changes, note)}])
+            answer = self._jobs.update_one(guard, self._pipeline(verb, changes, note))
         return answer.matched_count == 1
 
     def _leave(self, verb: str, job_id: str, token: str, changes: Document, note: Document | None = None) -> bool:
@@ -60,13 +63,20 @@ class Verbs:
         with available():
             document = self._jobs.find_one_and_update(
                 self._guard(verb, guard),
-                [{"$set": self._changes(verb, changes, note)}],
+                self._pipeline(verb, changes, note),
                 return_document=ReturnDocument.AFTER,
             )
         return Job.from_document(document) if document else None
 
     def _guard(self, verb: str, guard: Document) -> Document:
         return {"status": {"$in": names(TRANSITIONS[verb].sources)}, **guard}
+
+    def _pipeline(self, verb: str, changes: Document, note: Document | None) -> list[Document]:
+        """The write; where it ends the job and users' jobs are capped, its user's next job must follow."""
+        stages: list[Document] = [{"$set": self._changes(verb, changes, note)}]
+        if verb not in UNRECORDED and settings().user_running_jobs is not None:
+            stages.append({"$set": {"effects": {"$cond": [{"$ne": ["$finished_at", None]}, NEXT_FOLLOWS, "$effects"]}}})
+        return stages
 
     def _changes(self, verb: str, changes: Document, note: Document | None = None) -> Document:
         target = TRANSITIONS[verb].target
@@ -83,6 +93,10 @@ class Verbs:
 
 UNDISPATCHED: Document = {"n": "$dispatch.n", "by": None, "until": None, "at": "$dispatch.at"}
 """A new message must come: whoever relays may send it."""
+NEXT_FOLLOWS: Document = {
+    "$concatArrays": ["$effects", [{"key": {"$concat": ["next:", {"$toString": "$version"}]}, "does": "next"}]]
+}
+"""The job's effects, and that its user's next job is sent; after the write that ends it."""
 WANTS_CANCEL: Document = {"$ne": ["$cancel_requested", None]}
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from jobs.dispatch import dispatches
+from jobs.document import Job
 from jobs.life import TRANSITIONS, Status
 from jobs.store import JobStore, store
 from tests.jobs.jobs import TOKEN, document
@@ -16,8 +18,17 @@ PAST = datetime.now(UTC) - timedelta(minutes=1)
 
 Verb = Callable[[JobStore, str], object]
 
+
+def read(store: JobStore, job_id: str) -> Job:
+    job = store.get(job_id)
+    assert job is not None
+    return job
+
+
 # How each verb is called, and the fields that let it succeed wherever its status allows it.
 VERBS: dict[str, tuple[Verb, dict[str, Any]]] = {
+    "take": (lambda s, i: dispatches().take([read(s, i)], "test"), {}),
+    "wait_for_place": (lambda s, i: dispatches().wait_for_place([read(s, i)]), {}),
     "mark_sent": (lambda s, i: s.mark_sent({i: "m"}, n=1), {}),
     "claim": (lambda s, i: s.claim(i, kind="articles", token="new", worker="w", message_id="m"), {}),
     "renew": (lambda s, i: s.renew([TOKEN]), {}),
@@ -39,6 +50,8 @@ VERBS: dict[str, tuple[Verb, dict[str, Any]]] = {
 }
 
 ALLOWED = {
+    "take": "scheduled queued retrying",
+    "wait_for_place": "queued retrying",
     "mark_sent": "queued retrying",
     "claim": "queued retrying processing",
     "renew": "processing",
@@ -97,6 +110,8 @@ def test_a_verb_moves_a_job_only_from_the_statuses_that_allow_it(verb: str, stat
 def _expected(verb: str, status: Status) -> str:
     if verb == "request_cancel" and status is not Status.PROCESSING:
         return "cancelled"  # nobody runs it: it ends at once
+    if verb == "take" and status is Status.SCHEDULED:
+        return "queued"  # it is due
     return LEADS_TO.get(verb, status.value)
 
 

@@ -1,0 +1,142 @@
+"""Sending the messages of jobs whose dispatch is ours: the one place where a message is made.
+
+What can't be sent stays unsent, and is made up for by the relay once the dispatch's time is over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from threading import Lock
+from time import monotonic
+
+import structlog
+
+from jobs import shares
+from jobs.database import DatabaseUnavailable
+from jobs.dispatch import process_name
+from jobs.document import Job
+from jobs.store import store
+from queues.clients import QueueError, QueueUnavailable
+from queues.limits import MESSAGE_GROUP
+from queues.queue import Outgoing, Queue, in_tens, queue_for
+from queues.steps import Step, reached
+from queues.wire import JobMessage, attributes
+
+log = structlog.get_logger()
+
+REST_SECONDS = 5.0
+"""How long no send is tried after one found SQS away: who submits meanwhile does not wait for it."""
+
+
+@dataclass
+class Sent:
+    """What became of a send."""
+
+    messages: dict[str, str] = field(default_factory=dict)
+    """The message's id by the job's."""
+    faults: dict[str, QueueError] = field(default_factory=dict)
+    """Why the others of a queue are not sent, where SQS is the reason; by the queue's name."""
+
+    def named(self, jobs: Iterable[Job]) -> list[Job]:
+        """The jobs, with the messages they have got."""
+        return [replace(job, message_id=self.messages.get(job.id, job.message_id)) for job in jobs]
+
+
+def send(jobs: Sequence[Job]) -> Sent:
+    """Send the messages of these jobs, whose dispatch the caller has taken, as far as their users' shares allow.
+
+    Never fails for SQS or MongoDB being away.
+    """
+    sent = Sent()
+    try:
+        allowed = shares.within(jobs)
+    except DatabaseUnavailable as error:
+        log.warning("nothing is sent; MongoDB can't be asked for users' shares", jobs=len(jobs), reason=str(error))
+        return sent
+    by_queue: dict[Queue, list[Job]] = defaultdict(list)
+    for job in allowed:
+        by_queue[queue_for(job.kind, job.priority)].append(job)
+    for queue, jobs_of_queue in by_queue.items():
+        if not rest().allows():
+            sent.faults[queue.name] = QueueUnavailable(f"{queue.name}: SQS was away a moment ago")
+            continue
+        try:
+            _send_to(queue, jobs_of_queue, sent)
+        except QueueError as error:
+            sent.faults[queue.name] = error
+            rest().ended(is_well=not isinstance(error, QueueUnavailable))
+        else:
+            rest().ended(is_well=True)
+    return sent
+
+
+def send_next(user_id: str) -> None:
+    """Send what the user's free places have room for."""
+    send(shares.take_next(user_id, process_name()))
+
+
+def _send_to(queue: Queue, jobs: Sequence[Job], sent: Sent) -> None:
+    for chunk in in_tens(jobs):
+        outgoing = [_message(job) for job in chunk]
+        ids = queue.send_batch(outgoing) if len(outgoing) > 1 else [queue.send(outgoing[0])]
+        by_dispatch: dict[int, dict[str, str]] = defaultdict(dict)
+        for job, message_id in zip(chunk, ids, strict=True):
+            if message_id:
+                reached(Step.SENT, job.id)
+                by_dispatch[job.dispatch["n"]][job.id] = message_id
+        for n, messages in by_dispatch.items():
+            sent.messages |= messages
+            _name(messages, n)
+
+
+def _name(messages: dict[str, str], n: int) -> None:
+    try:
+        store().mark_sent(messages, n=n)
+    except DatabaseUnavailable as error:  # the jobs are recorded and sent; a claim names their messages
+        log.warning("sent, the messages not named", jobs=len(messages), reason=str(error))
+
+
+def _message(job: Job) -> Outgoing:
+    return Outgoing(
+        JobMessage(job.id, job.user_id, job.kind).body(), attributes(job.kind, job.priority), group=message_group(job.user_id)
+    )
+
+
+def message_group(user_id: str) -> str:
+    """The user as SQS's fair queues know him: his id, or its hash where SQS would not take the id."""
+    return user_id if re.fullmatch(MESSAGE_GROUP, user_id) else hashlib.sha256(user_id.encode()).hexdigest()
+
+
+class Rest:
+    """Whether sending is worth a try. While it rests nobody tries; after that one does, and the others wait for his news."""
+
+    def __init__(self, seconds: float = REST_SECONDS, clock: Callable[[], float] = monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._until: float | None = None
+        self._lock = Lock()
+
+    def allows(self) -> bool:
+        with self._lock:
+            if self._until is None:
+                return True
+            if self._clock() < self._until:
+                return False
+            self._until = self._clock() + self._seconds  # this one tries
+            return True
+
+    def ended(self, *, is_well: bool) -> None:
+        """How a send ended."""
+        with self._lock:
+            self._until = None if is_well else self._clock() + self._seconds
+
+
+@cache
+def rest() -> Rest:
+    """The process's."""
+    return Rest()
