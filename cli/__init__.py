@@ -1,0 +1,1 @@
+"""The commands `celery -A tasks …`, thin: what they do is in the packages below."""

@@ -1,0 +1,96 @@
+"""`celery -A tasks verify` from its start to its exit code."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from cli.verifying import ground
+from cli.verifying.ledger import Ledger, read_ledger, stories
+from cli.verifying.play import Outcome, Scenario
+from cli.verifying.scenarios import UnknownScenario, named, play_all
+from cli.verifying.stage import Stage, open_stage
+from cli.verifying.table import Json, Table
+from devstack.stopping import Stopped, stop_on_signals
+from devstack.watchdog import Watchdog
+from jobs.database import DatabaseUnavailable, PyMongoError, database
+from jobs.life import Status
+from queues.clients import QueueError
+from settings import SettingsError, settings
+
+SHORT_LEASE_SECONDS = 3
+SHORT_WAIT_SECONDS = 1
+LOOK_SECONDS = 1.0
+INTERRUPTED = 130
+
+
+def run(only: Sequence[str], *, is_long: bool, as_json: bool, inject_loss: bool) -> int:
+    """Play the scenarios, print what came of them; the exit code."""
+    stop_on_signals()
+    try:
+        scenarios = named(only)
+        told = _told(is_long)
+        with ExitStack() as opened:
+            say: Table | Json = Json() if as_json else Table()
+            opened.enter_context(say)
+            directory = Path(tempfile.mkdtemp(prefix="pressroom-verify-"))
+            say.say(f"Queues {told['QUEUE_PREFIX']}…, database {told['MONGODB_DATABASE']}, logs {directory}")
+            watchdog = Watchdog(directory)
+            opened.callback(watchdog.close)
+            opened.enter_context(ground.taken_up(told))
+            stage = opened.enter_context(open_stage(directory, watchdog))
+            return _verify(scenarios, stage, say, inject_loss)
+    except UnknownScenario as error:
+        print(f"verify: {error}", file=sys.stderr)
+        return 2
+    except (SettingsError, QueueError, DatabaseUnavailable, PyMongoError) as error:
+        print(f"verify: {error}", file=sys.stderr)
+        return 1
+    except Stopped:
+        return INTERRUPTED
+
+
+def _told(is_long: bool) -> dict[str, str]:
+    if is_long:
+        return ground.variables(settings().lease_seconds, settings().sqs_wait_time_seconds)
+    return ground.variables(SHORT_LEASE_SECONDS, SHORT_WAIT_SECONDS)
+
+
+def _verify(scenarios: Sequence[Scenario], stage: Stage, say: Table | Json, inject_loss: bool) -> int:
+    outcomes: list[Outcome] = []
+
+    def ended(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        say.row(outcome)
+
+    say.head()
+    play_all(scenarios, stage, ended)
+    if inject_loss:
+        ended(_lose_one(stage))
+    ledger = settled(stage)
+    at_fault = [*ledger.jobs_at_fault, *(job_id for outcome in outcomes for job_id in outcome.jobs_at_fault)]
+    say.end(ledger, list(stories(list(dict.fromkeys(at_fault)))))
+    return 0 if ledger.balances and not any(outcome.fault for outcome in outcomes) else 1
+
+
+def settled(stage: Stage) -> Ledger:
+    """The ledger, once it balances, or once it has not changed for so long that it won't any more."""
+    seen: Ledger | None = None
+    since = time.monotonic()
+    while True:
+        ledger = read_ledger(stage.accepted, stage.service.generations_for, stage.dead_letters)
+        if ledger != seen:
+            seen, since = ledger, time.monotonic()
+        if ledger.balances or time.monotonic() - since > 2 * stage.visibility_seconds:
+            return ledger
+        stage.let_pass(LOOK_SECONDS)
+
+
+def _lose_one(stage: Stage) -> Outcome:
+    """Remove an accepted job as nothing in Pressroom does: the ledger must notice."""
+    lost = database().collection("jobs").find_one_and_delete({"status": Status.COMPLETED.value})
+    return Outcome("an injected loss", jobs=0, did="1 job removed", statuses=lost["_id"] if lost else "none found", seconds=0)
