@@ -37,7 +37,7 @@ SHARED = (
 
 
 def up(home: Path = HOME, procfile: Path = PROCFILE, *, throwaway: bool = False) -> int:
-    """Run the stack until it is told to stop, its parent dies, or one of its processes ends; the exit code.
+    """Run the stack until it is told to stop, its parent dies, or one of its processes can't be kept running; the exit code.
 
     `home` holds its data, logs and `env`, the file of its addresses. With `throwaway` the data is deleted before and after.
 
@@ -186,7 +186,7 @@ class _Announcement:
             return
         now = time.monotonic()
         if now - self._processes.last_output > QUIET_SECONDS or now - (self._answered_at or now) > CHATTER_SECONDS:
-            self._said = True
+            self._said = self._processes.is_up = True
             _say(f"\nPressroom  {self._url}\nAPI        {self._url}/docs\nCtrl-C ends everything.\n")
 
     def _answers(self) -> bool:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import IO, Literal
 
 Role = Literal["app", "store"]
+GONE = "gone"
+"""The word of a line of the list that takes an earlier one back."""
 GRACE_SECONDS = 25
 LOOK_SECONDS = 0.25
 
@@ -43,6 +45,11 @@ class Watchdog:
         """The shell's `line` (one command) as one that stands on the list. Start it in a session of its own."""
         return f"echo {role} $$ >> {shlex.quote(str(self._list))} && exec {line}"
 
+    def forget(self, leader: int) -> None:
+        """This process has ended: its id may soon be somebody else's."""
+        with self._list.open("a") as listing:
+            listing.write(f"{GONE} {leader}\n")
+
     def end(self, role: Role) -> None:
         """End everything of that role, as the death of this process would."""
         end_listed(self._list, role)
@@ -67,8 +74,11 @@ def wait_for_death(owner: int, pipe: IO[bytes]) -> None:
 def end_listed(processes: Path, role: Role) -> None:
     """End the process groups of that role on the list: ask, wait `GRACE_SECONDS` at most, kill."""
     if processes.exists():
-        entries = [line.split() for line in processes.read_text().splitlines()]
-        end_groups([int(pid) for word, pid in entries if word == role])
+        listed: dict[int, str] = {}
+        for line in processes.read_text().splitlines():
+            word, leader = line.split()
+            listed[int(leader)] = word
+        end_groups([leader for leader, word in listed.items() if word == role])
 
 
 def end_groups(leaders: list[int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import stat
@@ -110,11 +111,67 @@ def test_a_signal_during_the_start_ends_everything(tmp_path: Path) -> None:
     assert "Traceback" not in up.output
 
 
-def test_a_process_that_ends_by_itself_ends_the_rest_and_is_named(tmp_path: Path) -> None:
+def test_a_process_that_ends_during_the_start_ends_the_rest_and_is_named(tmp_path: Path) -> None:
     with Up(tmp_path / "home", WEB + "brief: sh -c 'exit 7'\n") as up:
         assert up.ended() == 7
         assert not [group for group in up.process_groups() if is_running(group)]
     assert up.last_line == "make up: The process `brief` ended by itself (exit code 7), so everything was stopped."
+
+
+def test_a_process_that_is_killed_comes_back_without_what_it_left_behind(tmp_path: Path) -> None:
+    with Up(tmp_path / "home", f"{WEB}worker: sh -c 'sleep 1000 & echo works; wait'\n") as up:
+        before = up.is_ready().process_groups()
+        killed = leader_of(up, "worker")
+        os.kill(killed, signal.SIGKILL)
+        up.says("worker ended by itself (exit code -9); it starts again in 0.5 s")
+        says_times(up, "works", 2)
+        assert not is_running(killed)
+        assert [group for group in before if group != killed and is_running(group)] == [g for g in before if g != killed]
+        again = leader_of(up, "worker")
+        up.process.terminate()
+        assert up.ended() == 0
+    assert not is_running(again)
+
+
+def test_a_real_worker_that_is_killed_comes_back(tmp_path: Path) -> None:
+    with Up(tmp_path / "home", f"{WEB}articles: celery -A tasks worker -Q articles\n") as up:
+        up.is_ready()
+        says_times(up, " ready.", 1)
+        os.kill(leader_of(up, "articles"), signal.SIGKILL)
+        says_times(up, " ready.", 2)
+        up.process.terminate()
+        assert up.ended() == 0
+
+
+def test_a_process_that_can_not_be_kept_running_ends_the_rest_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "start").touch()
+    once_well = f"sh -c 'rm {tmp_path}/start && sleep 1000; exit 7'"
+    with Up(tmp_path / "home", f"{WEB}brief: {once_well}\n") as up:
+        os.kill(leader_of(up.is_ready(), "brief"), signal.SIGKILL)
+        assert up.ended() == 7
+        assert up.output.count("brief ended by itself") == 4
+        assert not [group for group in up.process_groups() if is_running(group)]
+    fault = "The process `brief` ended by itself 5 times within a minute (exit code 7), so everything was stopped."
+    assert up.last_line == f"make up: {fault}"
+
+
+def test_told_to_stop_while_a_process_waits_for_its_start_it_stops(tmp_path: Path) -> None:
+    with Up(tmp_path / "home", f"{WEB}brief: sh -c 'echo begins; sleep 1000'\n") as up:
+        for times in (1, 2, 3):
+            says_times(up, "begins", times)
+            os.kill(leader_of(up.is_ready(), "brief"), signal.SIGKILL)
+        up.says("it starts again in 2 s").process.terminate()
+        assert up.ended() == 0
+    assert up.output.count("begins") == 3
+
+
+def says_times(up: Up, words: str, times: int) -> None:
+    until(lambda: up.output.count(words) == times, lambda: f"it never said {words!r} {times} times:\n{up.output}", up.process)
+
+
+def leader_of(up: Up, name: str) -> int:
+    """The id of the process that runs now under that name."""
+    return int(re.findall(rf"{name} started \(pid=(\d+)\)", up.output)[-1])
 
 
 def test_the_death_of_its_parent_ends_everything(tmp_path: Path) -> None:
