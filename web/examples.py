@@ -9,6 +9,7 @@ from web.render import (
     Accepted,
     ArticleText,
     ContentJob,
+    JobError,
     JobPage,
     JobResult,
     JobShape,
@@ -80,7 +81,9 @@ QUEUED_JOB = JobShape(
     metadata={},
     message_id="c80e8021-a70a-42c7-a470-796e1186f753",
     related_jobs=[],
-    links=Links(self_=f"{HOST}/api/jobs/{JOB_ID}", result=None, media=[]),
+    links=Links(
+        self_=f"{HOST}/api/jobs/{JOB_ID}", result=None, media=[], cancel=f"{HOST}/api/jobs/{JOB_ID}/cancel", retry=None
+    ),
 )
 
 COMPLETED_JOB = QUEUED_JOB.model_copy(
@@ -91,7 +94,20 @@ COMPLETED_JOB = QUEUED_JOB.model_copy(
         "started_at": STARTED,
         "finished_at": FINISHED,
         "usage": Usage(input_tokens=212, output_tokens=1_240),
-        "links": Links(self_=f"{HOST}/api/jobs/{JOB_ID}", result=f"{HOST}/api/jobs/{JOB_ID}/result", media=[]),
+        "links": Links(
+            self_=f"{HOST}/api/jobs/{JOB_ID}", result=f"{HOST}/api/jobs/{JOB_ID}/result", media=[], cancel=None, retry=None
+        ),
+    }
+)
+
+CANCELLED_JOB = QUEUED_JOB.model_copy(
+    update={
+        "status": Status.CANCELLED,
+        "error": JobError(code="cancelled", message="The job was cancelled.", retryable=False, attempt=0, at=FINISHED),
+        "finished_at": FINISHED,
+        "links": Links(
+            self_=f"{HOST}/api/jobs/{JOB_ID}", result=None, media=[], cancel=None, retry=f"{HOST}/api/jobs/{JOB_ID}/retry"
+        ),
     }
 )
 

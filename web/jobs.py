@@ -14,6 +14,7 @@ from jobs.document import Job
 from jobs.files import files
 from jobs.life import Status
 from jobs.media import media_of
+from jobs.retry import retry as start_over
 from jobs.store import store
 from jobs.submit import Order, submit
 from providers.choice import PROVIDERS
@@ -21,7 +22,7 @@ from providers.requests import Payload
 from queues.catalogue import KINDS
 from tasks.kinds import payload_model
 from web.body import OneOf, read, read_query, refused
-from web.examples import COMPLETED_JOB, PAGE, QUEUED_JOB, RESULT
+from web.examples import CANCELLED_JOB, COMPLETED_JOB, PAGE, QUEUED_JOB, RESULT
 from web.files import stream
 from web.identity import current_user
 from web.operations import Operation, Reply, describe
@@ -173,6 +174,44 @@ def result(job_id: str) -> Response:
     return answer(made, headers={"Vary": "Accept"})
 
 
+@blueprint.post("/api/jobs/<job_id>/cancel")
+@describe(
+    Operation(
+        section="Jobs",
+        summary="Cancel a job",
+        detail="A job that waits is cancelled at once. One that runs is told to stop, and is cancelled within seconds, "
+        "unless it comes to its end first. 409 if it is over already; `detail` says how it ended.",
+        problems=(409,),
+        replies={202: Reply(what="The job; follow it to see it end.", shape=JobShape, example=CANCELLED_JOB)},
+    )
+)
+def cancel(job_id: str) -> Response:
+    job = _job(job_id)
+    asked = store().request_cancel(job.id, job.user_id)
+    if asked is None:
+        raise _forbidden(job.id, "only a job that is not over can be cancelled")
+    return accepted(JobShape.of(asked), job_path(job.id))
+
+
+@blueprint.post("/api/jobs/<job_id>/retry")
+@describe(
+    Operation(
+        section="Jobs",
+        summary="Retry a job",
+        detail="Starts a job over that is failed, expired or cancelled, with the same id and as many attempts as a new one. "
+        "409 in any other state; `detail` names it.",
+        problems=(409,),
+        replies={202: Reply(what="The job, waiting again.", shape=JobShape, example=QUEUED_JOB)},
+    )
+)
+def retry(job_id: str) -> Response:
+    job = _job(job_id)
+    waiting = start_over(job.id)
+    if waiting is None:
+        raise _forbidden(job.id, "only a job that is failed, expired or cancelled can be retried")
+    return accepted(JobShape.of(waiting), job_path(job.id))
+
+
 @blueprint.get("/api/jobs/<job_id>/media/<name>")
 @describe(
     Operation(
@@ -211,6 +250,11 @@ def _job(job_id: str) -> Job:
     if job is None:
         raise not_found("such job")
     return job
+
+
+def _forbidden(job_id: str, rule: str) -> Problem:
+    """A verb that the job's state forbids."""
+    return Problem(409, f"The job is {_job(job_id).status}; {rule}.")
 
 
 def _why_no_result(job: Job) -> str:

@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from jobs.content import article
 from jobs.document import Job
-from jobs.life import Status
+from jobs.life import TRANSITIONS, Status
 from jobs.media import media_names, media_of
 from settings import settings
 
@@ -173,6 +173,8 @@ class Links(Shape):
     self_: str = Field(alias="self", description="This job.")
     result: str | None = Field(description="Its result, once it is completed.")
     media: list[str] = Field(description="Its files, once it is completed.")
+    cancel: str | None = Field(description="POST here to cancel it; null once it is over.")
+    retry: str | None = Field(description="POST here to start it over, if it ended without a result.")
 
 
 class JobShape(Shape):
@@ -276,6 +278,10 @@ def _links(job: Job) -> Links:
         self_=base_url() + job_path(job.id),
         result=base_url() + url_for("jobs.result", job_id=job.id) if is_completed else None,
         media=[media_url(job, name) for name in media_names(job)],
+        cancel=base_url() + url_for("jobs.cancel", job_id=job.id)
+        if job.status in TRANSITIONS["request_cancel"].sources
+        else None,
+        retry=base_url() + url_for("jobs.retry", job_id=job.id) if job.status in TRANSITIONS["requeue"].sources else None,
     )
 
 

@@ -35,7 +35,8 @@ def test_a_job_is_answered_whole_and_says_where_it_is(client: FlaskClient, datab
     assert (job["type"], job["status"], job["provider"], job["modelId"]) == ("articles", "queued", "local", "m-1")
     assert job["progress"] == {"percent": 0, "stage": "Waiting for a worker"}
     assert (job["attempts"], job["maxAttempts"], job["priority"]) == (0, KINDS["articles"].max_attempts, "normal")
-    assert job["links"] == {"self": f"http://localhost/api/jobs/{job['jobId']}", "result": None, "media": []}
+    address = f"http://localhost/api/jobs/{job['jobId']}"
+    assert job["links"] == {"self": address, "result": None, "media": [], "cancel": f"{address}/cancel", "retry": None}
     assert job["messageId"]
     assert client.get(job["links"]["self"]).get_json() == job
     stored = database.jobs.find_one()
