@@ -28,6 +28,7 @@ from jobs.errors import (
 )
 from providers.base import Provider
 from providers.choice import PROVIDERS
+from providers.guarded import GuardedProvider
 from providers.local import LocalProvider
 from providers.requests import ArticleRequest, ImageRequest, VideoRequest
 from providers.words import count_words
@@ -69,13 +70,21 @@ def _openai() -> Iterator[Subject]:
         yield Subject(openai_at(server.base_url), server, partial(openai_at, server.base_url, timeout_seconds=0.2))
 
 
-SUBJECTS = {"local": _local, "service": _service, "openai": _openai}
-KINDS_OF = {"local": KINDS, "service": KINDS, "openai": ("articles", "images")}
+@contextmanager
+def _guarded() -> Iterator[Subject]:
+    yield Subject(GuardedProvider(LocalProvider.from_settings(Settings())))
+
+
+GUARDED = "local behind the guard"
+SUBJECTS = {"local": _local, "service": _service, "openai": _openai, GUARDED: _guarded}
+KINDS_OF = {"local": KINDS, "service": KINDS, "openai": ("articles", "images"), GUARDED: KINDS}
 BEHIND_A_NETWORK = ("service", "openai")
 
 
 @pytest.fixture(params=SUBJECTS)
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    if request.param == GUARDED:
+        request.getfixturevalue("database")
     with SUBJECTS[request.param]() as made:
         yield made
 
@@ -107,12 +116,13 @@ def _order(provider: Provider, kind: str, call: RecordingCall) -> Any:
 
 
 def test_every_provider_that_can_be_chosen_is_held_to_this() -> None:
-    assert set(SUBJECTS) == set(PROVIDERS), "a provider without its place in SUBJECTS, or the other way round"
+    assert {*SUBJECTS} == {*PROVIDERS, GUARDED}, "a provider without its place in SUBJECTS, or the other way round"
 
 
 def test_a_provider_has_the_name_it_is_chosen_by(subject: Subject, request: pytest.FixtureRequest) -> None:
-    assert subject.provider.name == request.node.callspec.params["subject"]
-    assert subject.provider.kinds == set(KINDS_OF[subject.provider.name])
+    chosen_by = request.node.callspec.params["subject"]
+    assert subject.provider.name == ("local" if chosen_by == GUARDED else chosen_by)
+    assert subject.provider.kinds == {*KINDS_OF[chosen_by]}
 
 
 def test_an_article_starts_with_its_title_as_the_only_first_level_heading(provider: Provider) -> None:
