@@ -1,6 +1,7 @@
 """What must follow the end of a job: recorded in the same write as the end, performed after it, then struck out.
 
-An effect has a key, and performing it twice is as good as once; so whoever finds one pending may perform it.
+An effect has a key, and performing it twice is as good as once; so whoever finds one pending may perform it. Each fails alone,
+and stays pending until somebody succeeds: the relay tries again.
 """
 
 from __future__ import annotations
@@ -11,9 +12,16 @@ from uuid import NAMESPACE_OID, uuid5
 
 import structlog
 
+from jobs.database import DatabaseUnavailable
 from jobs.document import Job
+from jobs.errors import Retryable
+from jobs.sending import send_next
 from jobs.store import store
 from jobs.submit import Order, submit
+from queues.clients import QueueError
+from queues.queue import Outgoing, dead_letters_of
+from queues.steps import Step, reached
+from queues.wire import JobMessage, attributes
 
 log = structlog.get_logger()
 
@@ -27,15 +35,50 @@ def submission(parent: Job, kind: str, payload: Mapping[str, Any]) -> Effect:
 
 
 def perform_pending(job: Job) -> None:
-    """Perform the job's pending effects, each by itself."""
+    """Perform the job's pending effects, each by itself. What this process can't perform now stays pending.
+
+    Raises:
+        DatabaseUnavailable: MongoDB is away; what was performed and not struck out is performed again.
+    """
     for effect in job.effects:
-        PERFORMERS[effect["does"]](job, effect)
+        perform = PERFORMERS.get(effect["does"])
+        if perform is None:
+            continue  # another process can
+        try:
+            perform(job, effect)
+        except (QueueError, Retryable) as error:
+            log.warning("an effect stays pending", effect=effect["key"], reason=str(error), **job.log_context())
+            continue
+        reached(Step.EFFECT_PERFORMED, job.id)
         store().effect_done(job.id, effect["key"])
         log.info("effect performed", effect=effect["key"], **job.log_context())
+
+
+def perform_pending_of(job_id: str) -> None:
+    """Perform what is pending of a job that has just ended, as far as that goes now."""
+    try:
+        job = store().get(job_id)
+        if job is not None:
+            perform_pending(job)
+    except DatabaseUnavailable as error:
+        log.warning("effects stay pending", job_id=job_id, reason=str(error))
 
 
 def _submit(job: Job, effect: Effect) -> None:
     submit(Order(kind=effect["kind"], payload=effect["payload"], user_id=job.user_id, job_id=effect["job_id"]))
 
 
-PERFORMERS: dict[str, Callable[[Job, Effect], None]] = {"submit": _submit}
+def _send_dead_letter(job: Job, effect: Effect) -> None:
+    """A message as the job's own, with the reason: sent back to the queue by anybody's tool, it starts the job over."""
+    reason = {"Reason": {"DataType": "String", "StringValue": effect["reason"][:REASON_CHARACTERS]}}
+    body = JobMessage(job.id, job.user_id, job.kind).body()
+    dead_letters_of(job.kind).send(Outgoing(body, attributes(job.kind, job.priority) | reason))
+
+
+def _send_next(job: Job, effect: Effect) -> None:
+    send_next(job.user_id)
+
+
+REASON_CHARACTERS = 1_000
+PERFORMERS: dict[str, Callable[[Job, Effect], None]] = {"submit": _submit, "dead_letter": _send_dead_letter, "next": _send_next}
+"""By what an effect does. Packages above add theirs when they are loaded."""

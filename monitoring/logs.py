@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import structlog
+import structlog.tracebacks
 
 from settings import settings
 
@@ -38,7 +39,10 @@ def configure_logging(**_: Any) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if configured.log_format == "json":
-        rendering: list[Any] = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        rendering: list[Any] = [
+            structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.JSONRenderer(),
+        ]
     else:
         rendering = [
             structlog.dev.ConsoleRenderer(

@@ -1,120 +1,143 @@
 """The heartbeat: while a job runs, its lease is renewed in MongoDB and its message is kept invisible at SQS.
 
-One thread for the process. Only the lease decides; a visibility change that fails is logged and the job runs on.
+Two threads of the process with clients of their own, so that neither service waits for the other, nor for the tasks. Only the
+lease decides; a visibility change that fails is logged and the job runs on.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from threading import Event, Lock, Thread
 from time import monotonic
 
 import structlog
 
-from jobs.database import DatabaseUnavailable
-from jobs.store import store
-from queues.clients import QueueError
-from queues.deliveries import deliveries
+from jobs.database import Database, DatabaseUnavailable
+from jobs.document import Job
+from jobs.pace import Pace, pace
+from jobs.store import JobStore
+from queues.clients import QueueError, make_client
+from queues.deliveries import Delivery, deliveries
 from queues.queue import Queue
 from queues.receiver import VISIBILITY_BEYOND_LEASE_SECONDS
 from settings import settings
+from tasks.hold import Hold
 
 log = structlog.get_logger()
 
 TICK_SECONDS = 1.0
-LOOK_SECONDS = 3.0
-"""How often the beat looks whether a lease was lost or a cancel asked for."""
 
 
-class Hold:
-    """A lease that is kept alive, and what became of it."""
+@dataclass(frozen=True)
+class Held:
+    """A job that this process runs. `on_time_out` is called once where it runs longer than its kind may."""
 
-    def __init__(self, token: str) -> None:
-        self.token = token
-        self.is_lost = False
-        self.is_cancelled = False
-        self.changed = Event()
-        """Set once the lease is lost or the cancel asked for: whoever waits should look."""
+    job: Job
+    hold: Hold
+    delivery: Delivery
+    on_time_out: Callable[[], None]
 
 
 class Beat:
-    """Keeps leases alive from its own thread, which starts with the first one."""
+    """Keeps leases alive, and messages invisible, from its own threads, which start with the first job."""
 
-    def __init__(self, lease_seconds: float) -> None:
-        self._interval = lease_seconds / 3
-        self._visibility_seconds = int(lease_seconds) + VISIBILITY_BEYOND_LEASE_SECONDS
-        self._holds: dict[str, Hold] = {}
+    def __init__(self, leases: JobStore, pace: Pace) -> None:
+        self._leases = leases
+        self._pace = pace
+        self._held: dict[str, Held] = {}
         self._lock = Lock()
-        self._thread: Thread | None = None
+        self._started = False
 
     @contextmanager
-    def keeping(self, token: str) -> Iterator[Hold]:
-        """Keep the lease with this token alive inside the block."""
-        hold = Hold(token)
+    def keeping(self, held: Held) -> Iterator[None]:
+        """Keep the lease alive inside the block."""
         with self._lock:
-            self._holds[token] = hold
-            if self._thread is None:
-                self._thread = Thread(target=self._run, name="beat", daemon=True)
-                self._thread.start()
+            self._held[held.hold.token] = held
+        self.start()
         try:
-            yield hold
+            yield
         finally:
             with self._lock:
-                del self._holds[token]
+                del self._held[held.hold.token]
 
-    def _run(self) -> None:
+    def held(self) -> list[Held]:
+        """What this process runs now."""
+        with self._lock:
+            return list(self._held.values())
+
+    def start(self) -> None:
+        with self._lock:
+            if self._started:
+                return
+            self._started = True
+        for name, loop in (("beat", self._keep_leases), ("beat-visibility", self._keep_invisible)):
+            Thread(target=loop, name=name, daemon=True).start()
+
+    def _keep_leases(self) -> None:
         ticking = Event()
         renewed = looked = monotonic()
-        while not ticking.wait(min(TICK_SECONDS, self._interval)):
+        while not ticking.wait(min(TICK_SECONDS, self._pace.beat)):
             now = monotonic()
-            with self._lock:
-                holds = list(self._holds.values())
-            if now - renewed >= self._interval and self._renew(holds):
+            standing = [held for held in self.held() if self._stands(held, now)]
+            if now - renewed >= self._pace.beat and self._renew(standing):
                 renewed = now
-            if now - looked >= min(LOOK_SECONDS, self._interval):
-                self._look(holds)
+            if now - looked >= self._pace.look and self._look(standing):
                 looked = now
 
-    def _renew(self, holds: list[Hold]) -> bool:
-        """Prolong everything held. False where MongoDB was away: the next tick tries again."""
-        self._keep_invisible()
-        if not holds:
+    def _stands(self, held: Held, now: float) -> bool:
+        """Whether a hold is worth renewing. One that lasts too long is ended here."""
+        if now > held.hold.deadline and held.hold.finish("timed out"):
+            log.error("a job ran longer than its kind may; its attempt is ended", **held.job.log_context())
+            held.on_time_out()
+        return held.hold.end in (None, "cancelled")
+
+    def _renew(self, standing: list[Held]) -> bool:
+        """Prolong the leases. False where MongoDB was away: the next tick tries again."""
+        if not standing:
             return True
         try:
-            store().renew([hold.token for hold in holds])
+            self._leases.renew([held.hold.token for held in standing])
         except DatabaseUnavailable as error:
-            log.warning("leases could not be renewed; trying on", leases=len(holds), reason=str(error))
+            log.warning("leases could not be renewed; trying on", leases=len(standing), reason=str(error))
             return False
         return True
 
-    def _keep_invisible(self) -> None:
-        handles: dict[Queue, dict[str, int]] = defaultdict(dict)
-        for delivery in deliveries().all():
-            handles[delivery.queue][delivery.message.receipt_handle] = self._visibility_seconds
-        for queue, seconds in handles.items():
-            try:
-                queue.change_visibility(seconds)
-            except QueueError as error:
-                log.warning("messages could not be kept invisible; their jobs run on", reason=str(error))
-
-    def _look(self, holds: list[Hold]) -> None:
-        if not holds:
-            return
+    def _look(self, standing: list[Held]) -> bool:
+        """Tell the attempts whose lease was lost or whose cancel is asked for. False where nothing could be learnt."""
+        if not standing:
+            return True
         try:
-            standing = store().held([hold.token for hold in holds])
+            leases = self._leases.held([held.hold.token for held in standing])
         except DatabaseUnavailable:
-            return  # nothing is known; the next look will tell
-        for hold in holds:
-            hold.is_lost = hold.token not in standing
-            hold.is_cancelled = standing.get(hold.token, False)
-            if hold.is_lost or hold.is_cancelled:
-                hold.changed.set()
+            return False
+        for held in standing:
+            if held.hold.token not in leases:
+                held.hold.finish("lost")
+            elif leases[held.hold.token]:
+                held.hold.finish("cancelled")
+        return True
+
+    def _keep_invisible(self) -> None:
+        client = make_client("sqs")
+        seconds = int(self._pace.lease) + VISIBILITY_BEYOND_LEASE_SECONDS
+        ticking = Event()
+        while not ticking.wait(self._pace.beat):
+            handles: dict[Queue, dict[str, int]] = defaultdict(dict)
+            for delivery in deliveries().all():
+                handles[delivery.queue][delivery.message.receipt_handle] = seconds
+            for queue, changes in handles.items():
+                try:
+                    queue.change_visibility(changes, client)
+                except QueueError as error:
+                    log.warning("messages could not be kept invisible; their jobs run on", reason=str(error))
 
 
 @cache
 def beat() -> Beat:
     """The process's heartbeat."""
-    return Beat(settings().lease_seconds)
+    configured = settings()
+    return Beat(JobStore(Database(configured.mongodb_uri, configured.mongodb_database), pace()), pace())

@@ -1,39 +1,47 @@
 """The ritual around every handler: claim ▸ run ▸ record ▸ acknowledge. A kind's module holds only what is particular to it.
 
 Order of writes: content and files under the lease token's name, then the job, then SQS. A kill between two of them leaves a
-message that comes again, and a job that says what it is worth then.
+message that comes again, or a job that the relay sends, and the job says what that is worth then.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from threading import Thread
+from time import monotonic
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import structlog
 from celery import Task
 from celery.exceptions import Ignore, Retry
-from pydantic import ValidationError
 
-from jobs import delivery as table
-from jobs.database import DatabaseUnavailable
 from jobs.document import Job
-from jobs.effects import perform_pending
-from jobs.errors import AttemptsExhausted, Cancelled, InvalidPayload, JobError, LeaseLost
+from jobs.effects import perform_pending_of
+from jobs.errors import AttemptsExhausted, Cancelled, JobError, LeaseLost, NotNow, TimedOut
 from jobs.store import store
 from queues.catalogue import Kind
-from queues.clients import QueueError
-from queues.deliveries import Delete, Delivery, Leave, Settlement, Visible, deliveries
-from queues.queue import Outgoing, dead_letters_of
-from tasks.beat import beat
+from queues.deliveries import Delete, Delivery, Settlement, Visible, deliveries
+from queues.steps import Step, reached
+from tasks.attempt import Made, perform
+from tasks.beat import Held, beat
+from tasks.child import perform_in_child
+from tasks.claiming import claim_or_settle, is_last_receive
+from tasks.hold import Hold
+from tasks.patience import patiently
+from tasks.pool import current_slot
 from tasks.run import Run
 
 if TYPE_CHECKING:
     from providers.requests import Payload
-    from tasks.results import Result
 
 log = structlog.get_logger()
+
+KEPT_MESSAGE_SECONDS = 900
+"""A job that waits longer than this lets its message go, and the relay sends another."""
 
 
 class JobTask(Task):
@@ -51,106 +59,136 @@ class JobTask(Task):
         delivery = deliveries().get(self.request.properties["delivery_tag"])
         if delivery is None:  # let go of since: nothing is ours any more
             raise Ignore
-        try:
-            return self._deliver(job_id, delivery)
-        except LeaseLost:
-            log.warning("the lease was lost; what this attempt made is discarded", job_id=job_id)
-        except DatabaseUnavailable as error:
-            log.warning("MongoDB is away; the message comes again", job_id=job_id, reason=str(error))
-        raise Ignore
-
-    def _deliver(self, job_id: str, delivery: Delivery) -> str:
+        reached(Step.ARRIVED, job_id)
         token = uuid4().hex
-        message_id = delivery.message.message_id
-        job = store().claim(job_id, kind=self.kind.name, token=token, worker=self.request.hostname, message_id=message_id)
-        if job is None:
-            delivery.settlement = self._unclaimed(job_id, delivery)
+        claimed = patiently(partial(claim_or_settle, self.kind, delivery, token=token, worker=self.request.hostname))
+        if not isinstance(claimed, Job):
+            self._settle(delivery, claimed)
             raise Ignore
-        with structlog.contextvars.bound_contextvars(**job.log_context()), beat().keeping(token) as hold:
-            return self._attempt(Run(job, hold), delivery)
+        hold = Hold(job_id, token, max_seconds=self.kind.max_seconds)
+        with structlog.contextvars.bound_contextvars(**claimed.log_context()), self._keeping(claimed, hold, delivery):
+            return self._attempt(Run(claimed, hold), delivery)
+
+    @contextmanager
+    def _keeping(self, job: Job, hold: Hold, delivery: Delivery) -> Iterator[None]:
+        """Have the beat keep the lease, and end the attempt where it runs too long."""
+        slot, began = current_slot(), monotonic()
+
+        def time_out() -> None:
+            Thread(target=self._conclude, args=(job, hold.token, delivery, TimedOut()), name="time-out", daemon=True).start()
+            if slot is not None:
+                slot.write_off()
+
+        with beat().keeping(Held(job, hold, delivery, time_out)):
+            yield
+        deliveries().ran(self.kind.name, monotonic() - began)
 
     def _attempt(self, run: Run, delivery: Delivery) -> str:
         log.info("job started", worker=self.request.hostname)
         try:
-            result: Result = self.run(run, self._read_payload(run.job))
-            run.check()
-            self._record(run, result)
-        except Cancelled:
-            self._cancel(run)
-            delivery.settlement = Delete()
+            self._record(run, self._make(run))
+        except NotNow as error:
+            self._park(run, delivery, error)
             raise Ignore from None
-        except (LeaseLost, DatabaseUnavailable):
-            raise
+        except (Cancelled, LeaseLost):
+            self._end_of_hold(run, delivery)
+            raise Ignore from None
         except Exception as error:
+            if run.hold.end is not None:  # whatever broke, nobody waits for it
+                self._end_of_hold(run, delivery)
+                raise Ignore from None
             reason = _as_job_error(error)
-            delivery.settlement = self._conclude(run, reason)
+            self._conclude(run.job, run.token, delivery, reason)
             if isinstance(delivery.settlement, Visible):
                 raise Retry(str(reason), exc=reason, when=delivery.settlement.seconds) from error
             raise reason from error.__cause__
-        finally:
-            run.close()
         log.info("job completed")
-        delivery.settlement = Delete()
+        self._settle(delivery, Delete())
         return "completed"
 
-    def _read_payload(self, job: Job) -> Payload:
-        try:
-            return self.payload.model_validate(dict(job.payload))
-        except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-            raise InvalidPayload(f"The job's payload is not what {job.kind} needs: {faults}") from None
+    def _make(self, run: Run) -> Made:
+        """In this slot's thread; in a child where the handler works the processor, or may have killed a worker."""
+        if self.kind.cpu or run.job.crashes:
+            return perform_in_child(self, run)
+        return perform(self, run)
 
-    def _record(self, run: Run, result: Result) -> None:
-        job = run.job
-        kept = result.keep(job)
-        recorded = store().complete(
-            job.id,
+    def _record(self, run: Run, made: Made) -> None:
+        complete = partial(
+            store().complete,
+            run.job.id,
             run.token,
-            result=kept,
-            usage=asdict(result.usage),
-            effects=run.follow_ups,
-            related_jobs=[effect["job_id"] for effect in run.follow_ups],
+            result=made.result,
+            usage=made.usage,
+            effects=made.follow_ups,
+            related_jobs=[effect["job_id"] for effect in made.follow_ups],
         )
-        _unless_lost(recorded)
-        if run.follow_ups and (completed := store().get(job.id)):
-            perform_pending(completed)
+        if not patiently(complete):
+            raise LeaseLost
+        reached(Step.RECORDED, run.job.id)
+        if made.follow_ups:
+            perform_pending_of(run.job.id)
 
-    def _cancel(self, run: Run) -> None:
-        try:
-            run.provider.cancel(run.checkpoint)
-        except JobError as error:
-            log.warning("the provider could not be told of the cancel", reason=str(error))
-        _unless_lost(store().cancel(run.job.id, run.token))
-        log.info("job cancelled")
-
-    def _conclude(self, run: Run, error: JobError) -> Settlement:
-        """Record how the attempt ended, and what becomes of its message."""
+    def _end_of_hold(self, run: Run, delivery: Delivery) -> None:
+        """The hold ended before the attempt did. Handed back and timed out: whoever ended it has seen to the rest."""
         job = run.job
+        if run.hold.end == "cancelled":
+            if patiently(partial(store().cancel, job.id, run.token)):
+                reached(Step.RECORDED, job.id)
+                perform_pending_of(job.id)
+                log.info("job cancelled")
+            self._settle(delivery, Delete())
+        elif run.hold.end in (None, "lost"):
+            log.warning("the lease was lost; what this attempt made is discarded")
+
+    def _park(self, run: Run, delivery: Delivery, error: NotNow) -> None:
+        park = partial(store().park, run.job.id, run.token, reason=error.reason, seconds=error.seconds)
+        if patiently(park):
+            reached(Step.PUT_OFF, run.job.id)
+            log.info("job parked", reason=error.reason, seconds=error.seconds)
+            self._settle(delivery, Delete())
+
+    def _conclude(self, job: Job, token: str, delivery: Delivery, error: JobError) -> None:
         if not error.retryable:
-            return self._fail(run, error)
-        if job.attempts >= job.max_attempts:
-            return self._fail(run, AttemptsExhausted(f"All {job.max_attempts} attempts failed. The last one: {error}"))
+            self._fail(job, token, delivery, error)
+        elif job.attempts >= job.max_attempts:
+            what = f"All {job.max_attempts} attempts failed. The last one: {error}"
+            self._fail(job, token, delivery, AttemptsExhausted(what))
+        else:
+            self._retry(job, token, delivery, error)
+
+    def _fail(self, job: Job, token: str, delivery: Delivery, error: JobError) -> None:
+        fail = partial(store().fail, job.id, token, code=error.code, message=str(error), retryable=False)
+        if not patiently(fail):
+            log.warning("the lease was lost; how this attempt ended counts no more")
+            return
+        reached(Step.RECORDED, job.id)
+        log.warning("job failed", code=error.code, reason=str(error), **job.log_context())
+        perform_pending_of(job.id)
+        self._settle(delivery, Delete())
+
+    def _retry(self, job: Job, token: str, delivery: Delivery, error: JobError) -> None:
+        """The message comes again when the next attempt may start; where it can't, the relay sends another."""
         seconds = self._wait_seconds(job, error)
-        _unless_lost(store().retry_later(job.id, run.token, seconds=seconds, code=error.code, message=str(error)))
-        log.warning("attempt failed; the job is tried again", code=error.code, reason=str(error), seconds=seconds)
-        return Visible(seconds)
-
-    def _fail(self, run: Run, error: JobError) -> Settlement:
-        _unless_lost(store().fail(run.job.id, run.token, code=error.code, message=str(error), retryable=False))
-        log.warning("job failed", code=error.code, reason=str(error))
-        return Delete()
-
-    def _unclaimed(self, job_id: str, delivery: Delivery) -> Settlement:
-        job, now = store().look(job_id)
-        match table.answer(job, now, kind=self.kind.name, message_id=delivery.message.message_id):
-            case table.ComeAgain(seconds):
-                return Visible(seconds)
-            case table.SetAside(reason):
-                return _set_aside(delivery, reason)
-        if job is not None and job.status.is_final:
-            perform_pending(job)  # whoever ended it may have died before it could
-        log.info("a message had nothing to say any more", job_id=job_id, status=job and job.status.value)
-        return Delete()
+        keeps_message = seconds <= KEPT_MESSAGE_SECONDS and not is_last_receive(self.kind, delivery.message)
+        retry_later = partial(
+            store().retry_later,
+            job.id,
+            token,
+            seconds=seconds,
+            code=error.code,
+            message=str(error),
+            keeps_message=keeps_message,
+        )
+        if not patiently(retry_later):
+            log.warning("the lease was lost; how this attempt ended counts no more")
+            return
+        reached(Step.PUT_OFF, job.id)
+        log.warning(
+            "attempt failed; the job is tried again", code=error.code, reason=str(error), seconds=seconds, **job.log_context()
+        )
+        if keeps_message:
+            delivery.on_put_off_failed = partial(store().forget_message, job.id, delivery.message.message_id)
+        self._settle(delivery, Visible(seconds) if keeps_message else Delete())
 
     def _wait_seconds(self, job: Job, error: JobError) -> int:
         """Exponential with full jitter, or what the service asked for."""
@@ -159,6 +197,11 @@ class JobTask(Task):
         longest = min(self.kind.backoff_seconds * 2 ** (job.attempts - 1), self.kind.backoff_most_seconds)
         return max(1, round(random.uniform(0, longest)))
 
+    def _settle(self, delivery: Delivery, settlement: Settlement) -> None:
+        delivery.settlement = settlement
+        reached(Step.SETTLED, delivery.job.job_id)
+        deliveries().settle(delivery.tag)
+
 
 def _as_job_error(error: Exception) -> JobError:
     """Whatever a handler raises that is no JobError is ours: its traceback is logged, its words stay inside."""
@@ -166,19 +209,3 @@ def _as_job_error(error: Exception) -> JobError:
         return error
     log.error("the handler broke", exc_info=error)
     return JobError()
-
-
-def _unless_lost(written: bool) -> None:
-    if not written:
-        raise LeaseLost
-
-
-def _set_aside(delivery: Delivery, reason: str) -> Settlement:
-    attributes: dict[str, Any] = {"Reason": {"DataType": "String", "StringValue": reason}}
-    try:
-        dead_letters_of(delivery.job.kind).send(Outgoing(delivery.message.body, attributes))
-    except QueueError as error:
-        log.warning("a message could not be set aside; it comes again", job_id=delivery.job.job_id, reason=str(error))
-        return Leave()
-    log.error("message set aside", job_id=delivery.job.job_id, reason=reason)
-    return Delete()

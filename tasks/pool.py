@@ -1,23 +1,55 @@
 """The pool: dozens of slots in one process, a daemon thread each.
 
 A job waits for its AI provider nearly all of its time, so a slot needs a thread and not a process. The threads are daemons: a
-slot that hangs can't keep its process from ending.
+slot that hangs can't keep its process from ending. It can be written off: then the process takes a job less at a time, until
+the thread comes back; with a quarter of its slots gone the worker drains and ends, for its host to start it anew.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from queue import SimpleQueue
-from threading import Condition, Thread
+from threading import Condition, Thread, Timer, local
 from typing import Any
 
 import structlog
 from celery.concurrency.base import BasePool, apply_target
+from celery.signals import worker_shutting_down
+from celery.worker import state
+
+from queues.deliveries import deliveries
+from tasks.leaving import leave
 
 log = structlog.get_logger()
 
+GONE_MOST = 0.25
+"""The share of the slots without which a worker drains and ends."""
+RETURN_SECONDS = 5
+"""How long a slot that was written off has to come back before it counts as gone: most attempts look every second or so whether
+they may go on."""
+
 Work = Callable[[], None]
+
+
+class Slot:
+    """A place for one job at a time."""
+
+    def __init__(self, pool: TaskPool) -> None:
+        self._pool = pool
+
+    def write_off(self) -> None:
+        """Count on this slot no more until what it does now has ended. Any thread may call it, and more than once."""
+        self._pool.write_off(self)
+
+
+_this_thread = local()
+
+
+def current_slot() -> Slot | None:
+    """The slot whose thread this is, if it is one's."""
+    return getattr(_this_thread, "slot", None)
 
 
 class TaskPool(BasePool):
@@ -30,8 +62,9 @@ class TaskPool(BasePool):
         super().__init__(limit, **options)
         self._work: SimpleQueue[Work | None] = SimpleQueue()
         self._names = itertools.count(1)
-        self._idle = Condition()
-        self._running = 0
+        self._changed = Condition()
+        self._busy: set[Slot] = set()
+        self._written_off: set[Slot] = set()
         self._is_abandoned = False
 
     def on_start(self) -> None:
@@ -66,8 +99,20 @@ class TaskPool(BasePool):
         """Let what runs come to its end. What has not begun is not begun."""
         while not self._work.empty():
             self._work.get()
-        with self._idle:
-            self._idle.wait_for(lambda: self._is_abandoned or self._running == 0)
+        leave(self.count_busy)
+
+    def count_busy(self) -> int:
+        """How many slots work, without those that were written off; none after `terminate_job`."""
+        with self._changed:
+            return 0 if self._is_abandoned else len(self._busy - self._written_off)
+
+    def wait_until_idle(self, seconds: float | None) -> bool:
+        """Whether nothing runs any more, waiting for it up to `seconds` (None: as long as it takes).
+
+        Slots that were written off are not waited for, and after `terminate_job` none is.
+        """
+        with self._changed:
+            return self._changed.wait_for(lambda: self._is_abandoned or self._busy <= self._written_off, timeout=seconds)
 
     def terminate_job(self, pid: int, signal: int | None = None) -> None:
         """A cold shutdown (SIGQUIT, Ctrl-C twice): the process ends without waiting for what runs.
@@ -76,22 +121,59 @@ class TaskPool(BasePool):
         """
         self._is_abandoned = True
 
-    def _add_slot(self) -> None:
-        Thread(target=self._serve, name=f"slot-{next(self._names)}", daemon=True).start()
+    def write_off(self, slot: Slot) -> None:
+        """Count on `slot` no more until what it does now has ended. A slot that does nothing is not written off."""
+        with self._changed:
+            if slot not in self._busy or slot in self._written_off:
+                return
+            self._written_off.add(slot)
+            self._tell_written_off()
+        timer = Timer(RETURN_SECONDS, self._end_if_too_few)
+        timer.daemon = True
+        timer.start()
 
-    def _serve(self) -> None:
+    def _end_if_too_few(self) -> None:
+        gone, slots = len(self._written_off), self.limit
+        if gone >= slots * GONE_MOST:
+            drain(f"{gone} of its {slots} slots hang")
+
+    def _tell_written_off(self) -> None:
+        deliveries().set_written_off(len(self._written_off))
+        self._changed.notify_all()
+
+    def _add_slot(self) -> None:
+        Thread(target=self._serve, args=(Slot(self),), name=f"slot-{next(self._names)}", daemon=True).start()
+
+    def _serve(self, slot: Slot) -> None:
+        _this_thread.slot = slot
         while (work := self._work.get()) is not None:
-            with self._idle:
-                self._running += 1
+            with self._changed:
+                self._busy.add(slot)
             try:
                 work()
             except BaseException:
                 log.exception("a task broke out of its trace")
             finally:
-                with self._idle:
-                    self._running -= 1
-                    self._idle.notify_all()
+                self._be_free(slot)
+
+    def _be_free(self, slot: Slot) -> None:
+        with self._changed:
+            self._busy.discard(slot)
+            if slot in self._written_off:
+                self._written_off.discard(slot)
+                self._tell_written_off()
+                log.info("a slot that was written off is back")
+            self._changed.notify_all()
 
     def _get_info(self) -> dict[str, Any]:
         info: dict[str, Any] = super()._get_info()
-        return info | {"running": self._running, "waiting": self._work.qsize()}
+        return info | {"running": len(self._busy), "waiting": self._work.qsize(), "written-off": len(self._written_off)}
+
+
+def drain(reason: str) -> None:
+    """End this worker in order, as SIGTERM does, but with an exit status that makes its host start it anew."""
+    if state.should_stop is not None and state.should_stop is not False:
+        return  # it ends already
+    log.error("the worker drains and ends", reason=reason, exit_status=os.EX_SOFTWARE)
+    state.should_stop = os.EX_SOFTWARE
+    worker_shutting_down.send(sender=None, sig=None, how="Warm", exitcode=os.EX_SOFTWARE)

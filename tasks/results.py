@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, Self
 
 from jobs.content import save_article
@@ -11,6 +12,7 @@ from jobs.document import Job
 from jobs.media import save_media
 from providers.base import Draft, Generated, MediaFile, Usage
 from providers.words import count_words
+from tasks.patience import patiently
 
 
 class Result(Protocol):
@@ -37,7 +39,8 @@ class Article:
         return cls(draft.title, draft.content, draft.usage)
 
     def keep(self, job: Job) -> Mapping[str, Any]:
-        return save_article(job, title=self.title, content=self.content, word_count=count_words(self.content))
+        words = count_words(self.content)
+        return patiently(partial(save_article, job, title=self.title, content=self.content, word_count=words))
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class Media:
 
 
 def _keep_file(job: Job, made: MediaFile) -> str:
-    with made.file:
+    def save() -> str:
+        made.file.seek(0)
         return save_media(
             job,
             name=made.name,
@@ -65,3 +69,6 @@ def _keep_file(job: Job, made: MediaFile) -> str:
             height=made.height,
             duration_seconds=made.duration_seconds,
         )
+
+    with made.file:
+        return patiently(save)

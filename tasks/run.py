@@ -3,28 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from threading import Event
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
+
+import structlog
 
 from jobs import effects
+from jobs.counters import count
+from jobs.database import DatabaseUnavailable
 from jobs.document import Job
-from jobs.errors import Cancelled, LeaseLost
+from jobs.errors import LeaseLost
 from jobs.store import store
 from jobs.texts import TextStream
 from providers.base import Provider
 from providers.choice import provider_named
-from tasks.beat import Hold
+from providers.guarded import GuardedProvider
+from queues.steps import Step, reached
+from tasks.patience import patiently
+
+log = structlog.get_logger()
 
 PROGRESS_SECONDS = 0.5
 """Progress is written at most this often."""
 
 
+class HoldOfRun(Protocol):
+    """What an attempt knows of its hold: `tasks.hold.Hold`, or a child's view of its parent's."""
+
+    @property
+    def token(self) -> str: ...
+
+    @property
+    def end(self) -> str | None: ...
+
+    @property
+    def changed(self) -> Event: ...
+
+    def check(self) -> None: ...
+
+    def begin_call(self) -> None: ...
+
+    def kept(self, *, resumes: bool) -> None: ...
+
+    def end_call(self) -> None: ...
+
+
 class Run:
     """One attempt of a job. It is the `providers.base.Call` that providers talk to."""
 
-    def __init__(self, job: Job, hold: Hold) -> None:
+    def __init__(self, job: Job, hold: HoldOfRun) -> None:
         self.job = job
-        self._hold = hold
+        self.hold = hold
         self._stream: TextStream | None = None
         self._checkpoint: Mapping[str, Any] = job.checkpoint
         self._told: tuple[int, str] = (-1, "")
@@ -33,13 +64,13 @@ class Run:
 
     @property
     def provider(self) -> Provider:
-        """The AI provider of this job."""
-        return provider_named(self.job.provider)
+        """The AI provider of this job, as far as the fleet may ask it now."""
+        return GuardedProvider(provider_named(self.job.provider))
 
     @property
     def token(self) -> str:
         """The lease's token, which every write of this attempt asks for."""
-        return self._hold.token
+        return self.hold.token
 
     @property
     def attempt(self) -> int:
@@ -63,15 +94,20 @@ class Run:
         return self._checkpoint
 
     def begin(self) -> None:
-        self.check()
+        self.hold.begin_call()
+        if self.job.crashes and not self._checkpoint and not provider_named(self.job.provider).pays_once:
+            log.warning("the generation of a worker that died may be paid for twice")
+            count("generations_repeated", kind=self.job.kind)
 
     def end(self) -> None:
-        self.check()
+        self.hold.end_call()
 
     def keep(self, checkpoint: Mapping[str, Any], *, resumes: bool = False) -> None:
-        if not store().checkpoint(self.job.id, self.token, checkpoint):
+        if not patiently(partial(store().checkpoint, self.job.id, self.token, checkpoint)):
             raise LeaseLost
         self._checkpoint = checkpoint
+        self.hold.kept(resumes=resumes)
+        reached(Step.KEPT, self.job.id)
 
     def text(self, piece: str) -> None:
         if self._stream is None:
@@ -84,18 +120,19 @@ class Run:
         if told == self._told or monotonic() - self._told_at < PROGRESS_SECONDS:
             return
         self._told, self._told_at = told, monotonic()
-        if not store().progress(self.job.id, self.token, percent=told[0], stage=stage):
+        try:
+            still_ours = store().progress(self.job.id, self.token, percent=told[0], stage=stage)
+        except DatabaseUnavailable:
+            return  # the next one tells more
+        if not still_ours:
             raise LeaseLost
 
     def check(self) -> None:
-        if self._hold.is_lost:
-            raise LeaseLost
-        if self._hold.is_cancelled:
-            raise Cancelled
+        self.hold.check()
 
     def pause(self, seconds: float) -> None:
-        self._hold.changed.wait(seconds)
-        self.check()
+        self.hold.changed.wait(seconds)
+        self.hold.check()
 
     def then(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Once this job is done, submit a job of `kind` for the same user and link it."""

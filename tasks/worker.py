@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import socket
+import sys
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 from celery.concurrency import get_implementation
-from celery.signals import celeryd_init, setup_logging, worker_init, worker_shutdown, worker_shutting_down
+from celery.signals import celeryd_init, setup_logging, worker_init, worker_ready, worker_shutdown, worker_shutting_down
 from celery.utils.sysinfo import is_auto_concurrency
 
+import providers.cancelling  # noqa: F401 - performs the cancels of generations
+from jobs.pauses import pauses
+from jobs.relay import start_in_background
 from monitoring.logs import configure_logging
+from providers.outages import probe_due
 from queues.catalogue import KINDS, kind_named
 from queues.clients import QueueError, sqs
 from queues.deliveries import deliveries
-from queues.settling import settler
+from queues.receiver import Receiver
 from settings import SettingsError, settings
+from tasks import liveness
+from tasks.leaving import let_go
 from tasks.pool import TaskPool
 
-FLUSH_SECONDS = 5
-"""How long the end of a worker waits for its last deletes to reach SQS."""
-
 setup_logging.connect(configure_logging, weak=False)
+Receiver.paused = staticmethod(lambda kind: pauses().is_paused(kind))
 
 
 @celeryd_init.connect
@@ -64,8 +72,26 @@ def stop_waiting(**_: Any) -> None:
     deliveries().close()
 
 
+@worker_ready.connect
+def look_after_deliveries(sender: Any, **_: Any) -> None:
+    """Beside its jobs a worker does the relay's rounds for its kinds, and says that it lives."""
+    kinds = sorted(sender.app.amqp.queues.consume_from)
+    liveness.start(sender.hostname, lambda: sender.pool.limit)
+    _ending.append(start_in_background(kinds, also=[probe_due]))
+    _ending.append(liveness.stop)
+
+
 @worker_shutdown.connect
-def let_go_of_the_rest(**_: Any) -> None:
-    """What was received and not begun goes to another worker; what was decided reaches SQS."""
-    deliveries().release()
-    settler().flush(FLUSH_SECONDS)
+def leave_at_once(sender: Any, **_: Any) -> None:
+    """What is left are threads that nobody waits for; the interpreter need not tidy up around them."""
+    for end in _ending:
+        end()
+    let_go()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(sender.exitcode or 0)
+
+
+_ending: list[Callable[[], None]] = []
+"""What ends with the worker."""

@@ -1,0 +1,112 @@
+"""How a worker leaves when it is told to (SIGTERM, to the process or its whole group).
+
+It receives no more. What is free to give up is with another worker in about a second: jobs that have not asked their provider
+yet, and those that wait on a generation that a checkpoint names. A call that is under way gets `SHUTDOWN_GRACE_SECONDS` to end
+and be recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from time import monotonic, sleep
+
+import structlog
+
+from jobs.counters import count
+from jobs.database import DatabaseUnavailable
+from jobs.dispatch import dispatches, process_name
+from jobs.sending import send
+from jobs.store import store
+from providers.choice import provider_named
+from queues.catalogue import kind_named
+from queues.deliveries import Delete, deliveries
+from queues.settling import settler
+from queues.steps import Step, reached
+from settings import settings
+from tasks.beat import Held, beat
+from tasks.claiming import is_last_receive
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 0.05
+FLUSH_SECONDS = 5
+"""How long the last deletes may take to reach SQS."""
+
+
+class Receipt:
+    """What became of the jobs that ran when the worker was told to stop."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.handed_back = 0
+
+
+receipt = Receipt()
+
+
+def leave(count_busy: Callable[[], int]) -> None:
+    """Return once nothing runs here any more that is worth waiting for. `count_busy` tells how many slots work."""
+    receipt.running = len(beat().held())
+    deadline = monotonic() + settings().shutdown_grace_seconds
+    while True:
+        _hand_back([held for held in beat().held() if held.hold.hand_back()])
+        given_up = sum(held.hold.end is not None for held in beat().held())
+        if count_busy() <= given_up:
+            return
+        if monotonic() > deadline:
+            break
+        sleep(LOOK_SECONDS)
+    late = [held for held in beat().held() if held.hold.hand_back(whatever_it_costs=True)]
+    for held in late:
+        log.warning("a call to the provider did not end in time; another worker asks again", **held.job.log_context())
+        if not provider_named(held.job.provider).pays_once:
+            count("generations_repeated", kind=held.job.kind)
+    _hand_back(late)
+
+
+def let_go() -> None:
+    """What was received and not begun goes to another worker; what was decided reaches SQS; the receipt is written."""
+    _replace_last_receives()
+    deliveries().release()
+    if not settler().flush(FLUSH_SECONDS):
+        log.warning("not every acknowledgement reached SQS; those messages come again, to no effect")
+    log.info("worker left", finished=receipt.running - receipt.handed_back, handed_back=receipt.handed_back)
+
+
+def _replace_last_receives() -> None:
+    """A message on its last receive is not put back: its job forgets it, and the relay sends another."""
+    for delivery in deliveries().all():
+        if not is_last_receive(kind_named(delivery.job.kind), delivery.message):
+            continue
+        try:
+            store().forget_message(delivery.job.job_id, delivery.message.message_id)
+        except DatabaseUnavailable:
+            return  # SQS makes dead letters of them, and the relay sends their jobs once it misses them
+        deliveries().settle(delivery.tag, Delete())
+
+
+def _hand_back(given_up: list[Held]) -> None:
+    """Jobs first, then fresh messages, then the old ones: a kill in between leaves jobs that the relay sends."""
+    returned = [held for held in given_up if _is_returned(held)]
+    if not returned:
+        return
+    try:
+        send(dispatches().take([replace(held.job, message_id=None) for held in returned], process_name()))
+    except DatabaseUnavailable as error:
+        log.warning("jobs were handed back without a message; the relay sends them", jobs=len(returned), reason=str(error))
+    for held in returned:
+        deliveries().settle(held.delivery.tag, Delete())
+        log.info("job handed back", **held.job.log_context())
+        count("handbacks", kind=held.job.kind)
+    receipt.handed_back += len(returned)
+
+
+def _is_returned(held: Held) -> bool:
+    try:
+        is_returned = store().hand_back(held.job.id, held.hold.token)
+    except DatabaseUnavailable as error:
+        log.warning("a job could not be handed back; its lease runs out", reason=str(error), **held.job.log_context())
+        return False
+    reached(Step.PUT_OFF, held.job.id)
+    return is_returned
