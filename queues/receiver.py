@@ -72,6 +72,11 @@ class Receiver:
         running.discard(self)
         self._stopped.set()
 
+    def join(self, seconds: float) -> bool:
+        """Wait until a stopped receiver's loop has ended; whether it has, within `seconds`."""
+        self._thread.join(seconds)
+        return not self.is_alive
+
     def _run(self) -> None:
         failures = 0
         while not self._stopped.is_set():

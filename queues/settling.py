@@ -104,8 +104,15 @@ def _change_visibility(settled: Iterable[Delivery]) -> None:
             if isinstance(delivery.settlement, Visible)
         }
         for delivery in _failed("change visibility", those, partial(queue.change_visibility, seconds)):
-            if delivery.on_put_off_failed is not None:
-                delivery.on_put_off_failed()
+            _tell_failed(delivery)
+
+
+def _tell_failed(delivery: Delivery) -> None:
+    try:
+        if delivery.on_put_off_failed is not None:
+            delivery.on_put_off_failed()
+    except Exception:
+        log.exception("nobody was told of a failed visibility change", job_id=delivery.job.job_id)
 
 
 def _is_set_aside(delivery: Delivery) -> bool:

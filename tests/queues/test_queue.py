@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from queues.clients import QueueMissing, QueueRefused
+from queues.clients import QueueMissing, QueueRefused, QueueUnavailable
 from queues.queue import Outgoing, Queue, in_tens, queue_for
 from queues.wire import attributes
+from tests.sqs import SqsProxy
 
 
 def receive(queue: Queue, most: int = 10, visibility: int = 30) -> list[Any]:
@@ -65,6 +66,28 @@ def test_a_queue_can_be_given_by_its_url(queues: dict[str, str], environment: An
 def test_a_made_up_receipt_handle_is_refused(queues: Any) -> None:
     with pytest.raises(QueueRefused, match="delete 1 messages"):
         queue_for("articles").delete(["nonsense"])
+
+
+def test_what_fails_for_one_message_is_done_for_all_others(queues: Any) -> None:
+    queue = queue_for("articles")
+    for _ in range(2):
+        queue.send_batch([Outgoing(str(n)) for n in range(10)])
+    messages = receive(queue) + receive(queue)
+    handles = ["made-up", *(message.receipt_handle for message in messages)]
+    with pytest.raises(QueueRefused) as refused:
+        queue.change_visibility(dict.fromkeys(handles, 0))
+    assert refused.value.handles == {"made-up"}
+    assert queue.attributes()["ApproximateNumberOfMessages"] == "20"
+
+
+def test_a_request_that_fails_is_not_followed_by_others(queues: Any, sqs_proxy: SqsProxy) -> None:
+    sqs_proxy.fail(503, actions={"DeleteMessageBatch"})
+    before = sqs_proxy.counts["DeleteMessageBatch"]
+    handles = [str(n) for n in range(25)]
+    with pytest.raises(QueueUnavailable) as away:
+        queue_for("articles").delete(handles)
+    assert away.value.handles == {*handles}
+    assert sqs_proxy.counts["DeleteMessageBatch"] == before + 1
 
 
 def test_things_are_put_in_tens() -> None:

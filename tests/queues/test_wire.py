@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from queues.wire import JobMessage, MalformedMessage, decode
+from queues.wire import JobMessage, MalformedMessage, UnknownVersion, decode
 
 GOOD = {"jobId": "abc", "userId": "ada", "type": "articles", "timestamp": "2025-01-15T10:30:00Z", "version": "1"}
 
@@ -37,9 +37,22 @@ def test_the_body_is_the_one_of_the_contract() -> None:
         (json.dumps(GOOD | {"jobId": "x" * 65}), "jobId"),
         (json.dumps({**GOOD, "userId": None}), "userId"),
         (json.dumps(GOOD | {"type": "poems"}), "type is 'poems'; there are articles"),
-        (json.dumps(GOOD | {"version": "2"}), "version"),
+        ("[" * 100_000, "not JSON"),
+        (json.dumps(GOOD | {"jobId": "abc\n"}), "jobId"),
+        (json.dumps(GOOD | {"userId": "\ud800"}), "userId is not valid Unicode"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_fields_name(body: str, says: str) -> None:
     with pytest.raises(MalformedMessage, match=says):
         decode(body)
+
+
+@pytest.mark.parametrize("version", ["2", 1, None, ["1"]])
+def test_another_version_is_told_from_a_broken_message_whatever_else_it_says(version: object) -> None:
+    with pytest.raises(UnknownVersion, match="version"):
+        decode(json.dumps({"version": version, "something": "new"}))
+
+
+@pytest.mark.parametrize("timestamp", [None, 7, "yesterday", "2025-01-15T10:30:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_says_nothing_usable_is_none(timestamp: object) -> None:
+    assert decode(json.dumps(GOOD | {"timestamp": timestamp})).sent_at is None
