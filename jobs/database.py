@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from threading import Lock
 from time import monotonic
@@ -22,6 +22,8 @@ Document = dict[str, Any]
 
 NAMESPACE_EXISTS = 48
 """MongoDB's code for "the collection is there already"."""
+INDEX_DIFFERS = frozenset({85, 86})
+"""MongoDB's codes for "an index of that name, or of those keys, is there and is another"."""
 CONNECT_MILLISECONDS = 1_000
 ANSWER_MILLISECONDS = 5_000
 SELECT_MILLISECONDS = 2_000
@@ -88,11 +90,11 @@ INDEXES: dict[str, list[IndexModel]] = {
             [("lease.token", ASCENDING)], name="lease_token", partialFilterExpression={"status": Status.PROCESSING.value}
         ),
         # What the relay asks for, and where a user's share is counted: few jobs are open at a time, so these stay small.
-        _of_open("unsent", "kind", "message_id", "waiting_for.reason", "priority", "not_before", "created_at"),
-        _of_open("sent", "kind", "status", "dispatch.at", "message_id"),
-        _of_open("expiring", "kind", "expires_at"),
-        _of_open("user_sent", "user_id", "message_id", "dispatch.until", "_id"),
-        _of_open("place", "waiting_for.reason", "status", "user_id", "priority", "created_at"),
+        _of_open("open_unsent", "kind", "message_id", "waiting_for.reason", "priority", "not_before", "created_at"),
+        _of_open("open_sent", "kind", "status", "dispatch.at", "message_id"),
+        _of_open("open_expiring", "kind", "expires_at"),
+        _of_open("open_user_sent", "user_id", "message_id", "dispatch.until", "_id"),
+        _of_open("open_place", "waiting_for.reason", "status", "user_id", "priority", "created_at"),
         IndexModel(
             [("kind", ASCENDING), ("lease.expires_at", ASCENDING)],
             name="lease_end",
@@ -189,8 +191,20 @@ class Database:
                     raise
                 self._database.command("collMod", "jobs", validator=JOBS_VALIDATOR)  # bring its validator up to date
             for name, indexes in INDEXES.items():
-                self._database[name].create_indexes(indexes)
+                for index in indexes:
+                    self._make_index(name, index)
             self._prepared = True
+
+    def _make_index(self, collection: str, index: IndexModel) -> None:
+        """Make an index, in the place of one of that name which an earlier release described otherwise."""
+        try:
+            self._database[collection].create_indexes([index])
+        except OperationFailure as error:
+            if error.code not in INDEX_DIFFERS:
+                raise
+            with suppress(OperationFailure):  # another process was quicker
+                self._database[collection].drop_index(index.document["name"])
+            self._database[collection].create_indexes([index])
 
 
 @cache
