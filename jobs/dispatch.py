@@ -93,19 +93,19 @@ class Dispatches(Verbs):
             "message_id": None,
             "waiting_for.reason": {"$ne": USER_CAP},
         }
-        return self._find(wanted | expr({"$and": [IS_DUE, IS_LAPSED]}), "unsent", most)
+        return self._find(wanted | expr({"$and": [IS_DUE, IS_LAPSED]}), "open_unsent", most)
 
     def count_sent(self, kind: str) -> int:
         """How many open jobs should have a message in the queue."""
         wanted = {"kind": kind, "status": {"$in": names(OPEN - {Status.SCHEDULED})}, "message_id": IS_SENT}
         with available():
-            return self._jobs.count_documents(wanted, hint="sent")
+            return self._jobs.count_documents(wanted, hint="open_sent")
 
     def longest_sent(self, kind: str, most: int) -> list[Job]:
         """Jobs that nobody runs, due and sent, the longest sent first."""
         wanted = {"kind": kind, "status": {"$in": names(WAITING)}, "message_id": IS_SENT}
         with available():
-            found = self._jobs.find(wanted | expr({"$and": [IS_DUE, IS_LAPSED]}), hint="sent")
+            found = self._jobs.find(wanted | expr({"$and": [IS_DUE, IS_LAPSED]}), hint="open_sent")
             return [Job.from_document(each) for each in found.sort([("dispatch.at", ASCENDING)]).limit(most)]
 
     def silent(self, kind: str, most: int) -> list[Job]:
@@ -116,7 +116,7 @@ class Dispatches(Verbs):
         is_silent = {"$lte": [{"$add": [heard, {"$min": [doubled, DISPATCH_SECONDS_MOST * 1000]}]}, NOW]}
         wanted = {"kind": kind, "status": {"$in": names(WAITING)}, "message_id": IS_SENT}
         was_sent_before = {"$lte": ["$dispatch.at", ago(self._pace.silent)]}
-        return self._find(wanted | expr({"$and": [was_sent_before, is_silent, IS_LAPSED]}), "sent", most)
+        return self._find(wanted | expr({"$and": [was_sent_before, is_silent, IS_LAPSED]}), "open_sent", most)
 
     # -- users' places
 
@@ -127,7 +127,7 @@ class Dispatches(Verbs):
                 {
                     user
                     for status in names(WAITING)
-                    for user in self._jobs.distinct("user_id", {"waiting_for.reason": USER_CAP, "status": status}, hint="place")
+                    for user in self._jobs.distinct("user_id", {"waiting_for.reason": USER_CAP, "status": status})
                 }
             )
 
@@ -135,21 +135,21 @@ class Dispatches(Verbs):
         """The user's jobs that wait for a place: high priority first, then the oldest."""
         wanted = {"waiting_for.reason": USER_CAP, "status": {"$in": names(WAITING)}, "user_id": user_id}
         with available():
-            found = self._jobs.find(wanted, hint="place").sort([("priority", ASCENDING), ("created_at", ASCENDING)])
+            found = self._jobs.find(wanted, hint="open_place").sort([("priority", ASCENDING), ("created_at", ASCENDING)])
             return [Job.from_document(each) for each in found.limit(most)]
 
     def free_places(self, user_id: str, cap: int) -> int:
         """How many more of the user's jobs may be in the queue or running."""
         wanted = {"user_id": user_id, "status": {"$in": names(OPEN)}, "message_id": IS_SENT}
         with available():
-            return cap - self._jobs.count_documents(wanted, limit=cap, hint="user_sent")
+            return cap - self._jobs.count_documents(wanted, limit=cap, hint="open_user_sent")
 
     def first_taken(self, user_id: str, most: int) -> set[str]:
         """The ids of the user's jobs that are being sent just now, those that were taken first."""
         wanted = {"user_id": user_id, "status": {"$in": names(OPEN)}, "message_id": None}
         is_taken = {"$gt": ["$dispatch.until", NOW]}
         with available():
-            found = self._jobs.find(wanted | expr(is_taken), {"_id": 1}, hint="user_sent")
+            found = self._jobs.find(wanted | expr(is_taken), {"_id": 1}, hint="open_user_sent")
             return {each["_id"] for each in found.sort([("dispatch.until", ASCENDING), ("_id", ASCENDING)]).limit(most)}
 
     def _find(self, wanted: Document, index: str, most: int) -> list[Job]:

@@ -33,7 +33,7 @@ class Overdue(Verbs):
             "started_at": None,
             "expires_at": {"$gt": EVER},
         }
-        return [job.id for job in self._find(wanted, {"$lte": ["$expires_at", NOW]}, "expiring", most)]
+        return [job.id for job in self._find(wanted, {"$lte": ["$expires_at", NOW]}, "open_expiring", most)]
 
     def effects(self, kind: str, most: int) -> list[Job]:
         """Jobs whose effects whoever ended them has not performed in time."""

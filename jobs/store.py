@@ -158,6 +158,7 @@ class JobStore(Verbs):
                 "crashes": {"$add": ["$crashes", {"$cond": [{"$or": [is_waiting, is_ours]}, 0, 1]}]},
                 "lease": {"token": literal(token), "worker": literal(worker), "expires_at": later(self._pace.lease)},
                 "message_id": literal(message_id) if message_id else "$message_id",
+                "dispatch": {"again": 0},  # it was heard of; the rest of the dispatch stays
                 "started_at": {"$ifNull": ["$started_at", NOW]},
                 "not_before": None,
                 "waiting_for": None,
