@@ -47,7 +47,7 @@ def assert_same(left: set[str], right: set[str], *, missing: str, surplus: str) 
 
 def test_every_kind_has_its_process_in_the_procfile() -> None:
     assert_same(
-        {*KINDS, "web"},
+        {*KINDS, "web", "relay"},
         {*procfile()},
         missing="Add a line to the Procfile (`<kind>: celery -A tasks worker -Q <kind>`) for the kind",
         surplus="The catalogue has no such kind; take out of the Procfile",

@@ -1,0 +1,48 @@
+"""A process that is a relay for every kind."""
+
+from __future__ import annotations
+
+import signal
+from threading import Event
+from types import FrameType
+
+import providers.cancelling  # noqa: F401 - performs the cancels of generations
+from jobs.relay import Relay, start_in_background
+from monitoring.logs import configure_logging
+from providers.outages import probe_due
+from queues.catalogue import KINDS
+from queues.clients import QueueError, sqs
+from settings import SettingsError, settings
+
+
+def run() -> int:
+    """Rounds until the process is told to stop; the exit status."""
+    _prepare()
+    told = Event()
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        told.set()
+
+    signal.signal(signal.SIGTERM, tell)
+    signal.signal(signal.SIGINT, tell)
+    stop = start_in_background(KINDS, also=[probe_due])
+    told.wait()
+    stop()  # what it is at may be left at any line: the next round, of whichever relay, goes on with it
+    return 0
+
+
+def run_once() -> int:
+    """One round and its report; the exit status."""
+    _prepare()
+    report = Relay(KINDS, also=[probe_due]).round()
+    print(report)
+    return 1 if report.faults else 0
+
+
+def _prepare() -> None:
+    try:
+        settings()
+        configure_logging()
+        sqs()
+    except (SettingsError, QueueError) as error:
+        raise SystemExit(f"The relay can't start.\n{error}") from None
