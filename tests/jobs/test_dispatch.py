@@ -189,9 +189,7 @@ def test_every_query_is_served_by_an_index(database: Any) -> None:
         assert len(ask.waiting_for_place("user-1", 3)) == 3
         assert ask.free_places("user-1", 5) == 0
         assert ask.first_taken("user-1", 5) == set()
-        asked = [
-            each for each in database["system.profile"].find({"ns": f"{database.name}.jobs", "planSummary": {"$exists": True}})
-        ]
+        asked = list(database["system.profile"].find({"ns": f"{database.name}.jobs", "planSummary": {"$exists": True}}))
     finally:
         database.command("profile", 0)
         database["system.profile"].drop()
