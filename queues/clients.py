@@ -27,6 +27,18 @@ CONNECTIONS = 50
 THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestThrottled", "TooManyRequestsException", "KmsThrottled"})
 MISSING = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 
+IN_PLAIN_WORDS = {
+    "QueueDeletedRecently": "it was deleted less than a minute ago, and SQS makes no new one of that name so soon. "
+    "Try again in a minute.",
+    "PurgeQueueInProgress": "it was purged less than a minute ago, and SQS does that once a minute. Try again in a minute.",
+    "InvalidClientTokenId": "AWS does not know these credentials. Correct AWS_ACCESS_KEY_ID.",
+    "UnrecognizedClientException": "AWS does not know these credentials. Correct AWS_ACCESS_KEY_ID.",
+    "SignatureDoesNotMatch": "the credentials don't match each other. Correct AWS_SECRET_ACCESS_KEY.",
+    "ExpiredToken": "the credentials have expired. Sign in to AWS again.",
+    "ExpiredTokenException": "the credentials have expired. Sign in to AWS again.",
+}
+"""By AWS's code, where its own text names no remedy."""
+
 
 class QueueError(Exception):
     """SQS did not do what it was asked."""
@@ -114,4 +126,4 @@ def _translate(what: str, error: ClientError) -> QueueError:
         return QueueMissing(f"{what}: the queue does not exist. Make it with `python -m queues.provision`.")
     if status >= 500 or code in THROTTLED:
         return QueueUnavailable(f"{what}: {error}")
-    return QueueRefused(f"{what}: {error}")
+    return QueueRefused(f"{what}: {IN_PLAIN_WORDS.get(code.rpartition('.')[2], error)}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from uuid import uuid4
 
 from queues.catalogue import NORMAL, kind_named, prefixed
 from queues.clients import QueueError, QueueRefused, QueueUnavailable, sqs, sqs_receiving, translated
@@ -15,6 +16,9 @@ from settings import settings
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+NOBODY = "-"
+"""The group of a FIFO queue's message that was given none."""
 
 T = TypeVar("T")
 
@@ -40,19 +44,49 @@ class Outgoing:
     body: str
     attributes: dict[str, Any] = field(default_factory=dict)
     group: str | None = None
-    """Whose message it is, for SQS to be fair between them."""
+    """Whose message it is: for SQS to be fair between them, and on FIFO queues what is kept in order."""
+    deduplication: str | None = None
+    """On FIFO queues: SQS takes a message with this id once within five minutes. Left out: it is taken whatever was before."""
+    delay_seconds: int | None = None
+    """How long it is not to be received, up to 900. FIFO queues refuse it."""
 
-    def entry(self) -> dict[str, Any]:
+    def entry(self, *, fifo: bool = False) -> dict[str, Any]:
         """The message as boto3 takes it."""
-        group = {"MessageGroupId": self.group} if self.group else {}
-        return {"MessageBody": self.body, "MessageAttributes": self.attributes, **group}
+        made: dict[str, Any] = {"MessageBody": self.body, "MessageAttributes": self.attributes}
+        group = self.group or (NOBODY if fifo else None)
+        if group:
+            made["MessageGroupId"] = group
+        if fifo:
+            made["MessageDeduplicationId"] = self.deduplication or uuid4().hex
+        if self.delay_seconds is not None:
+            made["DelaySeconds"] = self.delay_seconds
+        return made
+
+
+@dataclass(frozen=True)
+class Depth:
+    """About how many messages a queue holds."""
+
+    visible: int = 0
+    """To be received now."""
+    in_flight: int = 0
+    """Received and neither deleted nor let go."""
+    delayed: int = 0
+    """Not to be received yet."""
+
+    @property
+    def total(self) -> int:
+        return self.visible + self.in_flight + self.delayed
+
+    def __add__(self, other: Depth) -> Depth:
+        return Depth(self.visible + other.visible, self.in_flight + other.in_flight, self.delayed + other.delayed)
 
 
 class Queue:
     """One SQS queue. Its URL is looked up when first needed; its calls raise `queues.clients.QueueError`s."""
 
     def __init__(self, name: str, url: str | None = None) -> None:
-        self.name = name
+        self.name = url.rpartition("/")[2] if url else name
         self._given_url = url
 
     def __repr__(self) -> str:
@@ -65,15 +99,19 @@ class Queue:
         with translated(self.name):
             return sqs().get_queue_url(QueueName=self.name)["QueueUrl"]
 
+    @property
+    def is_fifo(self) -> bool:
+        return self.name.endswith(".fifo")
+
     def send(self, outgoing: Outgoing) -> str:
         """Send one message and return SQS's id of it."""
         with translated(self.name):
-            answer = sqs().send_message(QueueUrl=self.url, **cast(Any, outgoing.entry()))
+            answer = sqs().send_message(QueueUrl=self.url, **cast(Any, outgoing.entry(fifo=self.is_fifo)))
         return answer["MessageId"]
 
     def send_batch(self, outgoing: Sequence[Outgoing]) -> list[str | None]:
         """Send up to ten messages in one request; an id for each, None for one that SQS did not take."""
-        entries = [{"Id": str(place), **message.entry()} for place, message in enumerate(outgoing)]
+        entries = [{"Id": str(place), **message.entry(fifo=self.is_fifo)} for place, message in enumerate(outgoing)]
         with translated(self.name):
             answer = sqs().send_message_batch(QueueUrl=self.url, Entries=cast(Any, entries))
         ids = {entry["Id"]: entry["MessageId"] for entry in answer.get("Successful", [])}
@@ -124,16 +162,25 @@ class Queue:
             answer = sqs().get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])
         return {str(name): value for name, value in answer.get("Attributes", {}).items()}
 
-    def count(self) -> int:
-        """About how many messages the queue holds: visible, in flight and delayed."""
+    def depth(self) -> Depth:
+        """What the queue holds, as SQS counts it: on AWS the numbers may lag by a minute."""
         held = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
         found = self.attributes()
-        return sum(int(found.get(name, 0)) for name in held)
+        return Depth(*(int(found.get(name, 0)) for name in held))
+
+    def count(self) -> int:
+        """About how many messages the queue holds: visible, in flight and delayed."""
+        return self.depth().total
 
     def purge(self) -> None:
         """Delete every message. SQS allows one purge a minute."""
         with translated(self.name):
             sqs().purge_queue(QueueUrl=self.url)
+
+    def remove(self) -> None:
+        """Delete the queue itself with all it holds. SQS takes no new one of that name for a minute."""
+        with translated(self.name):
+            sqs().delete_queue(QueueUrl=self.url)
 
     def _by_tens(self, verb: str, entries: Sequence[Mapping[str, Any]], request: Callable[[list[Any]], Any]) -> None:
         """An entry that fails stops no other; a request that fails is the last, for the next would wait as long for nothing."""
