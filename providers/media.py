@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 import av
 import requests
 from PIL import Image, UnidentifiedImageError
 
-from jobs.errors import ProviderRefused, ProviderUnavailable
+from jobs.errors import ProviderGatewayError, ProviderRateLimited, ProviderRefused, ProviderUnavailable, ProviderUnreachable
 from providers.answers import error_of
 from providers.base import MediaFile
+from providers.http import our_errors
 
 IMAGE_BYTES = 64 * 1024 * 1024
 VIDEO_BYTES = 1024 * 1024 * 1024
@@ -43,6 +46,21 @@ def fetch(
             if written > most_bytes:
                 raise ProviderUnavailable(f"The AI service's file has more than {most_bytes // 1024**2} MiB.")
             yield written
+
+
+@contextmanager
+def fetching(url: str, *, service: str) -> Iterator[None]:
+    """Turns what goes wrong while fetching into our errors. What another host does says nothing about the service.
+
+    (Else a job whose file's host is down would wait for a service that is well, and order and pay again, without end.)
+    """
+    try:
+        with our_errors():
+            yield
+    except (ProviderUnreachable, ProviderGatewayError, ProviderRateLimited) as error:
+        if urlsplit(url).netloc == urlsplit(service).netloc:
+            raise
+        raise ProviderUnavailable("The AI service's file can't be fetched: the host that has it is down or busy.") from error
 
 
 def image_file(content: bytes) -> MediaFile:

@@ -19,12 +19,12 @@ import openai
 from openai.types import CompletionUsage, ImagesResponse
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 
-from jobs.errors import JobError, ProviderRefused, ProviderUnavailable, ProviderUnreachable
+from jobs.errors import JobError, ProviderRateLimited, ProviderRefused, ProviderUnavailable, ProviderUnreachable
 from providers.answers import error_of, plain
 from providers.base import Call, Checkpoint, Draft, Generated, Usage
-from providers.http import CONNECT_SECONDS, cut_off, not_as_agreed, our_errors, session_for_threads, silent
+from providers.http import CONNECT_SECONDS, cut_off, not_as_agreed, session_for_threads, silent
 from providers.manuscript import Manuscript
-from providers.media import IMAGE_BYTES, fetch, image_file
+from providers.media import IMAGE_BYTES, fetch, fetching, image_file
 from providers.prompts import GO_ON, WRITER, article_prompt, picture_prompt
 from providers.requests import ArticleRequest, ImageRequest, VideoRequest
 from providers.waiting import waiting
@@ -124,7 +124,7 @@ class OpenAIProvider:
         try:
             with _our_errors():
                 self._client.models.list(timeout=PROBE_SECONDS)
-        except ProviderRefused:
+        except (ProviderRefused, ProviderRateLimited):
             return
 
     def _article_parts(self, request: ArticleRequest, written: str, call: Call) -> Generator[str | Usage, None, None]:
@@ -180,7 +180,7 @@ class OpenAIProvider:
         yield usage
 
     def _fetch(self, url: str, file: BytesIO) -> Generator[int, None, None]:
-        with our_errors():
+        with fetching(url, service=str(self._client.base_url)):
             timeout = (CONNECT_SECONDS, self._timeout)
             yield from fetch(self._downloads, url, file, most_bytes=IMAGE_BYTES, timeout=timeout)
 

@@ -35,7 +35,7 @@ from providers.http import (
     session_for_threads,
 )
 from providers.manuscript import Manuscript
-from providers.media import IMAGE_BYTES, VIDEO_BYTES, fetch, image_file, video_file
+from providers.media import IMAGE_BYTES, VIDEO_BYTES, fetch, fetching, image_file, video_file
 from providers.requests import ArticleRequest, ImageRequest, VideoRequest
 from providers.waiting import waited, waiting
 from settings import Settings
@@ -195,8 +195,9 @@ class ServiceProvider:
             return json_answer(answer)
 
     def _fetch(self, url: str, file: BinaryIO, most_bytes: int) -> Generator[int, None, None]:
-        with our_errors():
-            yield from fetch(self._session, urljoin(self._url + "/", url), file, most_bytes=most_bytes, timeout=self._timeout)
+        url = urljoin(self._url + "/", url)
+        with fetching(url, service=self._url):
+            yield from fetch(self._session, url, file, most_bytes=most_bytes, timeout=self._timeout)
 
     def _answer(self, method: str, path: str, call: Call, body: Json) -> Json:
         with self._asked(method, path, call, body) as answer:

@@ -150,6 +150,8 @@ def test_a_lock_at_the_service_passes(openai_server: OpenAIServer) -> None:
 
 def test_a_probe_asks_whether_the_service_answers(openai_server: OpenAIServer) -> None:
     openai_at(openai_server.base_url, api_key="wrong").probe()
+    openai_server.behave(status=429)
+    openai_at(openai_server.base_url).probe()
     openai_server.behave(status=500)
     with pytest.raises(ProviderUnavailable):
         openai_at(openai_server.base_url).probe()
