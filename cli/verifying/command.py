@@ -8,6 +8,9 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TextIO
+
+import structlog
 
 from cli.verifying import ground
 from cli.verifying.ledger import Ledger, read_ledger, stories
@@ -15,6 +18,7 @@ from cli.verifying.play import Outcome, Scenario
 from cli.verifying.scenarios import UnknownScenario, named, play_all
 from cli.verifying.stage import Stage, open_stage
 from cli.verifying.table import Json, Table
+from devstack.ai_service import AiService
 from devstack.stopping import Stopped, stop_on_signals
 from devstack.watchdog import Watchdog
 from jobs.database import DatabaseUnavailable, PyMongoError, database
@@ -33,16 +37,18 @@ def run(only: Sequence[str], *, is_long: bool, as_json: bool, inject_loss: bool)
     stop_on_signals()
     try:
         scenarios = named(only)
-        told = _told(is_long)
         with ExitStack() as opened:
             say: Table | Json = Json() if as_json else Table()
             opened.enter_context(say)
             directory = Path(tempfile.mkdtemp(prefix="pressroom-verify-"))
+            service = opened.enter_context(AiService())
+            told = _told(service.address, is_long)
             say.say(f"Queues {told['QUEUE_PREFIX']}…, database {told['MONGODB_DATABASE']}, logs {directory}")
+            _log_to(opened.enter_context((directory / "verify.log").open("w")))
             watchdog = Watchdog(directory)
             opened.callback(watchdog.close)
             opened.enter_context(ground.taken_up(told))
-            stage = opened.enter_context(open_stage(directory, watchdog))
+            stage = opened.enter_context(open_stage(directory, watchdog, service))
             return _verify(scenarios, stage, say, inject_loss)
     except UnknownScenario as error:
         print(f"verify: {error}", file=sys.stderr)
@@ -54,10 +60,15 @@ def run(only: Sequence[str], *, is_long: bool, as_json: bool, inject_loss: bool)
         return INTERRUPTED
 
 
-def _told(is_long: bool) -> dict[str, str]:
+def _log_to(file: TextIO) -> None:
+    """What this process logs as it submits jobs is for the curious, not for the table."""
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(file), cache_logger_on_first_use=False)
+
+
+def _told(ai_address: str, is_long: bool) -> dict[str, str]:
     if is_long:
-        return ground.variables(settings().lease_seconds, settings().sqs_wait_time_seconds)
-    return ground.variables(SHORT_LEASE_SECONDS, SHORT_WAIT_SECONDS)
+        return ground.variables(ai_address, settings().lease_seconds, settings().sqs_wait_time_seconds)
+    return ground.variables(ai_address, SHORT_LEASE_SECONDS, SHORT_WAIT_SECONDS)
 
 
 def _verify(scenarios: Sequence[Scenario], stage: Stage, say: Table | Json, inject_loss: bool) -> int:

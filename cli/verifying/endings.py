@@ -10,7 +10,7 @@ from jobs.life import Status
 from queues.steps import Step
 
 RACES = 20
-RACE_SECONDS = 0.5
+RACE_SECONDS = 2.0
 RETRY_AFTER_SECONDS = 12
 HUNG_SECONDS = 3
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -55,7 +55,9 @@ def races(play: Play) -> None:
     orders = [article() for _ in range(RACES)]
     for number, order in enumerate(orders):
         play.treat(order, wait_seconds=RACE_SECONDS * number / RACES)
-    answers = {job_id: play.cancel(job_id) for job_id in play.submit(*orders)}
+    ids = play.submit(*orders)
+    play.wait_for(lambda: all(play.stage.service.generations_for[job_id] for job_id in ids), "all jobs to be under way")
+    answers = {job_id: play.cancel(job_id) for job_id in ids}
     play.did(f"{RACES} cancels")
     for job in play.ended():
         play.expect(
@@ -78,18 +80,16 @@ def too_long(play: Play) -> None:
     planted = play.plant("hang", Step.CALLING, deaf.job_id, always=True)
     worker = play.stage.worker(KIND_APART, slots=16, PRESSROOM_FAULTS=f"max_seconds={HUNG_SECONDS}")
     try:
-        worker.wait_until_ready()
-        play.submit(silent, deaf)
-        play.did("2 hung handlers")
-        for job in play.ended():
-            play.expect(job.status is Status.FAILED, f"job {job.id} is {job.status}, not failed")
-            codes = {entry.get("code") for entry in job.history if entry["verb"] == "retry_later"}
-            play.expect(codes == {"timed_out"}, f"the attempts of job {job.id} ended as {codes}, not timed out")
-        play.submit(image())
-        play.completed(play.accepted[-1:])
+        with worker.serving():
+            play.submit(silent, deaf)
+            play.did("2 hung handlers")
+            for job in play.ended():
+                play.expect(job.status is Status.FAILED, f"job {job.id} is {job.status}, not failed")
+                codes = {entry.get("code") for entry in job.history if entry["verb"] == "retry_later"}
+                play.expect(codes == {"timed_out"}, f"the attempts of job {job.id} ended as {codes}, not timed out")
+            play.completed(play.submit(image()))
     finally:
         planted.unlink(missing_ok=True)
-        worker.stop()
 
 
 ENDINGS = [

@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
 from uuid import uuid4
@@ -59,6 +59,15 @@ class WorkerProcess:
         """Send a signal to the worker and all that it started, as a host does."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """It takes jobs inside the block, and has ended after it."""
+        try:
+            self.wait_until_ready()
+            yield
+        finally:
+            self.stop()
 
     def ended(self) -> int:
         """Its exit code, once it has ended by itself.

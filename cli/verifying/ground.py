@@ -21,7 +21,7 @@ NOT_TAKEN_OVER = ("MEDIA_BUCKET", "AI_RATE_LIMIT", "USER_RUNNING_JOBS", "USER_AC
 """The user's settings that lead to places which are not the verification's, or that hold its jobs up."""
 
 
-def variables(lease_seconds: int, wait_seconds: int) -> dict[str, str]:
+def variables(ai_address: str, lease_seconds: int, wait_seconds: int) -> dict[str, str]:
     """What this process and its workers are told, besides what the environment says."""
     name = f"verify-{secrets.token_hex(3)}"
     configured = settings()
@@ -35,6 +35,7 @@ def variables(lease_seconds: int, wait_seconds: int) -> dict[str, str]:
         "LEASE_SECONDS": str(lease_seconds),
         "SQS_WAIT_TIME_SECONDS": str(wait_seconds),
         "AI_PROVIDER": "service",
+        "AI_SERVICE_URL": ai_address,
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "INFO",
     }

@@ -105,10 +105,9 @@ class Stage:
 
 
 @contextmanager
-def open_stage(directory: Path, watchdog: Watchdog) -> Iterator[Stage]:
-    """A stage whose fleet is ready; on leaving, everything it started has ended."""
+def open_stage(directory: Path, watchdog: Watchdog, service: AiService) -> Iterator[Stage]:
+    """A stage whose fleet is ready, with `service` as its AI service; on leaving, everything it started has ended."""
     with ExitStack() as opened:
-        service = opened.enter_context(AiService())
         ways = ways_to(service.address)
         opened.callback(ways.close)
         stage = Stage(directory, watchdog, service, ways)
