@@ -1,0 +1,96 @@
+"""What a worker that is told to stop leaves to the others, and what it finishes itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from devstack.ai_service import AiService
+from jobs.life import Status
+from jobs.store import store
+from jobs.submit import Order, submit
+from tests.tasks.conftest import StartWorker
+from tests.workers import finished, wait_for
+
+ARTICLE = Order(kind="articles", payload={"mode": "topic", "topic": "Bees", "wordCount": 60}, user_id="ada")
+VIDEO = Order(kind="videos", payload={"prompt": "Waves", "duration": 1, "size": "128x128"}, user_id="ada")
+
+
+def history(database: Any, job_id: str) -> list[str]:
+    return [entry["verb"] for entry in database.jobs.find_one({"_id": job_id})["history"]]
+
+
+def test_a_job_that_waits_on_a_checkpoint_goes_to_another_worker_at_once_and_is_not_ordered_twice(
+    start_worker: StartWorker, database: Any
+) -> None:
+    with AiService() as service:
+        service.make(video_polls=10_000)
+        leaving = start_worker("videos", AI_SERVICE_URL=service.address)
+        job = submit(VIDEO)
+        wait_for(lambda: (found := store().get(job.id)) and found.checkpoint, "the checkpoint", leaving)
+        assert leaving.stop(signal.SIGTERM) == 0
+        waiting = store().get(job.id)
+        assert waiting is not None
+        assert (waiting.status, waiting.attempts, waiting.lease) == (Status.QUEUED, 0, None)
+        assert waiting.message_id not in (None, job.message_id)
+        service.make(video_polls=3)
+        done = finished(job.id, start_worker("videos", AI_SERVICE_URL=service.address))
+        assert (done.status, done.attempts, done.crashes) == (Status.COMPLETED, 1, 0)
+        assert service.generations == 1
+    assert history(database, job.id) == ["submit", "claim", "hand_back", "claim", "complete"]
+    assert database.counters.find_one({"_id.name": "handbacks"})["n"] == 1
+    assert '"handed_back": 1' in leaving.log
+
+
+def test_a_call_under_way_gets_its_time_to_end_and_is_recorded(start_worker: StartWorker, database: Any) -> None:
+    with AiService() as service:
+        service.behave(wait_seconds=2)
+        leaving = start_worker("articles", AI_SERVICE_URL=service.address)
+        job = submit(ARTICLE)
+        wait_for(lambda: service.received("/api/generation/topic"), "the service to be called", leaving)
+        os.killpg(leaving.process.pid, signal.SIGTERM)  # as a host does: the whole group
+        assert leaving.process.wait(30) == 0
+    assert history(database, job.id) == ["submit", "claim", "complete"]
+    assert '"finished": 1' in leaving.log
+
+
+def test_a_call_that_outlasts_the_grace_is_handed_back(start_worker: StartWorker, database: Any) -> None:
+    with AiService() as service:
+        service.behave(wait_seconds=60)
+        leaving = start_worker("articles", AI_SERVICE_URL=service.address, SHUTDOWN_GRACE_SECONDS="0.5")
+        job = submit(ARTICLE)
+        wait_for(lambda: service.received("/api/generation/topic"), "the service to be called", leaving)
+        assert leaving.stop(signal.SIGTERM) == 0
+        service.behave()
+        done = finished(job.id, start_worker("articles", AI_SERVICE_URL=service.address))
+        assert (done.status, done.attempts) == (Status.COMPLETED, 1)
+        assert service.generations == 1  # asked twice under one key
+    assert history(database, job.id) == ["submit", "claim", "hand_back", "claim", "complete"]
+
+
+def test_what_was_cancelled_meanwhile_is_cancelled_and_not_handed_back(start_worker: StartWorker) -> None:
+    with AiService() as service:
+        service.make(video_polls=10_000)
+        leaving = start_worker("videos", AI_SERVICE_URL=service.address)
+        job = submit(VIDEO)
+        wait_for(lambda: (found := store().get(job.id)) and found.checkpoint, "the checkpoint", leaving)
+        store().request_cancel(job.id, "ada")
+        assert leaving.stop(signal.SIGTERM) == 0
+        assert finished(job.id).status is Status.CANCELLED
+        start_worker("videos", AI_SERVICE_URL=service.address, LEASE_SECONDS="3")
+        wait_for(lambda: {task.error for task in service.tasks.values()} == {"cancelled"}, "the provider to be told")
+
+
+def test_messages_received_and_not_begun_are_with_another_worker_at_once(start_worker: StartWorker) -> None:
+    with AiService() as service:
+        service.behave(wait_seconds=1.5)
+        variables = {"AI_SERVICE_URL": service.address, "SHUTDOWN_GRACE_SECONDS": "20"}
+        leaving = start_worker("articles", options=("-c", "2"), **variables)
+        jobs = [submit(ARTICLE) for _ in range(12)]
+        wait_for(lambda: service.received("/api/generation/topic"), "the service to be called", leaving)
+        assert leaving.stop(signal.SIGTERM) == 0
+        taking_on = start_worker("articles", **variables)
+        done = [finished(job.id, taking_on) for job in jobs]
+    assert {(job.status, job.attempts, job.crashes) for job in done} == {(Status.COMPLETED, 1, 0)}
+    assert service.generations == len(jobs)
