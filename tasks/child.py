@@ -1,8 +1,8 @@
 """Attempts in a process of their own: killable, and when they die nothing else does.
 
-For kinds that work the processor, and for jobs behind which a worker has died before. A child is spawned, never forked (a worker
-has threads), and belongs to the slot's thread that waits for it. It runs the same `tasks.attempt.perform`, with clients of its
-own; the hold stays here, and the child asks for it over a pipe (`tasks.child_process`). When the hold ends, the child is killed
+For kinds that work the processor and for jobs behind which a worker has died before. A child is spawned, never forked: a worker
+has threads. It belongs to the thread of its slot, which waits for it, and runs the same `tasks.attempt.perform` with clients of
+its own. The hold stays here; the child asks for it over a pipe (`tasks.child_process`). When the hold ends, the child is killed
 with all that it has started.
 """
 
@@ -108,13 +108,19 @@ def perform_in_child(task: JobTask, run: Run) -> Made:
         WorkerLost: the child died by itself.
         Exception: what the attempt raised; or what `run.hold.check` raises, the child killed.
     """
-    modules = _modules_of(task.app)
-    if not run.job.crashes:
-        return _child_of_this_thread().perform(Order(run.job, modules), run.hold)
-    with _place_in_quarantine(run.hold):
+    outcome = _perform(Order(run.job, _modules_of(task.app)), run.hold)
+    if isinstance(outcome, Raised):
+        raise outcome.revived()  # here, where the traceback keeps no child from its end
+    return outcome
+
+
+def _perform(order: Order, hold: HoldOfRun) -> Made | Raised:
+    if not order.job.crashes:
+        return _child_of_this_thread().perform(order, hold)
+    with _place_in_quarantine(hold):
         child = Child()
         try:
-            return child.perform(Order(run.job, modules), run.hold)
+            return child.perform(order, hold)
         finally:
             child.kill()
 
@@ -142,10 +148,10 @@ class Child:
     def is_alive(self) -> bool:
         return self.kill.alive and self._process.poll() is None
 
-    def perform(self, order: Order, hold: HoldOfRun) -> Made:
-        """What the attempt made. After anything but an outcome of its own the child is dead."""
+    def perform(self, order: Order, hold: HoldOfRun) -> Made | Raised:
+        """What the attempt made or raised. Where this raises, the child is dead."""
         try:
-            outcome = self._outcome(order, hold)
+            return self._outcome(order, hold)
         except (EOFError, OSError) as error:
             self.kill()
             hold.check()
@@ -153,9 +159,6 @@ class Child:
         except BaseException:
             self.kill()
             raise
-        if isinstance(outcome, Raised):
-            raise outcome.revived()
-        return outcome
 
     def _outcome(self, order: Order, hold: HoldOfRun) -> Made | Raised:
         while True:

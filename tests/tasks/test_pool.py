@@ -1,0 +1,158 @@
+"""The pool: what becomes of a slot whose job hangs, and of a worker that has lost too many of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Queue as Inbox
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from celery.worker import state
+
+from jobs.submit import Order, submit
+from queues.deliveries import deliveries
+from settings import CHECKOUT
+from tasks import pool as pool_module
+from tasks.pool import Slot, TaskPool, current_slot
+from tests.workers import PATIENCE_SECONDS, wait_for
+
+ORDER = Order(kind="articles", payload={"mode": "topic", "topic": "Bees", "wordCount": 60}, user_id="ada")
+
+
+class Hung:
+    """A job that hangs in its slot until it is released."""
+
+    def __init__(self, pool: TaskPool) -> None:
+        self.released = Event()
+        self._slots: Inbox[Slot | None] = Inbox()
+        pool.apply_async(self._hang, callback=lambda _: None)
+        slot = self._slots.get(timeout=PATIENCE_SECONDS)
+        assert slot is not None
+        self.slot = slot
+
+    def _hang(self) -> None:
+        self._slots.put(current_slot())
+        self.released.wait()
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskPool]:
+    monkeypatch.setattr(pool_module, "RETURN_SECONDS", 0.05)
+    monkeypatch.setattr(state, "should_stop", None)
+    pool = TaskPool(limit=8)
+    pool.start()
+    deliveries().set_capacity(8)
+    yield pool
+    pool.shrink(7)
+    deliveries.cache_clear()
+
+
+def room() -> int:
+    return deliveries().wait_for_room(0)
+
+
+def test_a_thread_that_is_no_slots_has_none() -> None:
+    assert current_slot() is None
+
+
+def test_a_slot_written_off_is_one_place_less_however_often_it_is_said(pool: TaskPool) -> None:
+    hung = Hung(pool)
+    for _ in range(3):
+        hung.slot.write_off()
+    assert room() == 7
+    assert pool.info["written-off"] == 1
+    hung.released.set()
+
+
+def test_a_slot_is_restored_when_its_thread_comes_back_and_takes_the_next_job(pool: TaskPool) -> None:
+    hung = [Hung(pool) for _ in range(8)]
+    hung[0].slot.write_off()
+    hung[0].released.set()
+    wait_for(lambda: room() == 8, "the slot to be restored")
+    assert Hung(pool).slot is hung[0].slot  # the others are taken
+    assert pool.info["written-off"] == 0
+
+
+def test_a_slot_that_does_nothing_is_not_written_off(pool: TaskPool) -> None:
+    ended = Hung(pool)
+    ended.released.set()
+    wait_for(lambda: pool.info["running"] == 0, "the job to end")
+    ended.slot.write_off()
+    assert room() == 8
+
+
+def test_the_end_waits_for_what_runs_and_not_for_a_slot_that_was_written_off(pool: TaskPool) -> None:
+    hung, running = Hung(pool), Hung(pool)
+    hung.slot.write_off()
+    assert not pool.wait_until_idle(0)
+    ending = Thread(target=pool.stop)
+    ending.start()
+    running.released.set()
+    ending.join(PATIENCE_SECONDS)
+    assert not ending.is_alive()
+    hung.released.set()
+
+
+def test_a_pool_with_nothing_to_do_is_idle_at_once(pool: TaskPool) -> None:
+    assert pool.wait_until_idle(0)
+
+
+def test_writing_a_slot_off_ends_the_wait_for_it(pool: TaskPool) -> None:
+    hung = Hung(pool)
+    ending = Thread(target=pool.stop)
+    ending.start()
+    hung.slot.write_off()
+    ending.join(PATIENCE_SECONDS)
+    assert not ending.is_alive()
+    hung.released.set()
+
+
+def test_with_a_quarter_of_its_slots_gone_the_worker_is_told_to_end_with_a_fault(pool: TaskPool) -> None:
+    first = Hung(pool)
+    first.slot.write_off()
+    assert judged(pool) is None
+    Hung(pool).slot.write_off()
+    wait_for(lambda: state.should_stop, "the worker to be told")
+    assert state.should_stop == os.EX_SOFTWARE
+
+
+def test_a_slot_that_comes_back_soon_ends_no_worker(pool: TaskPool) -> None:
+    for hung in [Hung(pool) for _ in range(4)]:
+        hung.slot.write_off()
+        hung.released.set()
+    wait_for(lambda: room() == 8, "the slots to be restored")
+    assert judged(pool) is None
+
+
+def test_a_worker_that_ends_already_keeps_its_exit_status(pool: TaskPool) -> None:
+    state.should_stop = 0
+    pool_module.drain("it does not matter")
+    assert state.should_stop == 0
+
+
+def judged(pool: TaskPool) -> Any:
+    """What the worker is told once every slot written off had its time to come back."""
+    pool._end_if_too_few()
+    return state.should_stop
+
+
+def test_a_worker_whose_slots_hang_drains_and_ends_with_a_fault(tmp_path: Path, database: Any, queues: Any) -> None:
+    submit(ORDER)
+    log_file = tmp_path / "worker.log"
+    celery = str(Path(sys.executable).with_name("celery"))
+    with log_file.open("wb") as log:
+        worker = subprocess.Popen(
+            [celery, "-A", "tests.tasks.hanging", "worker", "-Q", "articles", "-c", "4"], cwd=CHECKOUT, stdout=log, stderr=log
+        )
+        try:
+            assert worker.wait(PATIENCE_SECONDS) == os.EX_SOFTWARE, log_file.read_text()
+        finally:
+            worker.kill()
+    said = log_file.read_text()
+    assert said.count("the worker drains and ends") == 1
+    assert "1 of its 4 slots hang" in said
