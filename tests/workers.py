@@ -25,14 +25,16 @@ T = TypeVar("T")
 
 
 class Worker:
-    """`celery -A tasks worker -Q …` in the environment of the test; its log is a file."""
+    """`celery -A tasks worker -Q …` (or another app's) in the environment of the test; its log is a file."""
 
-    def __init__(self, log_file: Path, *queues: str, options: tuple[str, ...] = (), **variables: str) -> None:
+    def __init__(
+        self, log_file: Path, *queues: str, app: str = "tasks", options: tuple[str, ...] = (), **variables: str
+    ) -> None:
         self.log_file = log_file
         celery = str(Path(sys.executable).with_name("celery"))
         with log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [celery, "-A", "tasks", "worker", "-Q", ",".join(queues), *options],
+                [celery, "-A", app, "worker", "-Q", ",".join(queues), *options],
                 cwd=CHECKOUT,
                 env=os.environ | {"LOG_FORMAT": "json"} | variables,
                 stdout=log,
