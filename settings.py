@@ -100,6 +100,9 @@ class Settings(BaseSettings):
         default=None,
         description="`off`: no sign-in, everybody is the user `local`. Only for addresses of this machine.",
     )
+    job_retention_days: float = Field(
+        default=90, gt=0, description="How long finished jobs and what they made are kept, in days."
+    )
     port: int = Field(default=8000, ge=1, le=65_535, description="Port of the web process.")
     public_url: str | None = Field(default=None, description="Where users reach the web process, if not at the request's host.")
     log_format: Literal["text", "json"] = Field(default="text", description="`text` for people, `json` for machines.")

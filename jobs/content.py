@@ -23,6 +23,7 @@ def save_article(job: Job, *, title: str, content: str, word_count: int) -> Docu
         "content": content,
         "word_count": word_count,
         "payload": dict(job.payload),
+        "is_judged": False,
     }
     with available():
         database().collection("generated_content").update_one(

@@ -94,6 +94,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         _of_open("open_sent", "kind", "status", "dispatch.at", "message_id"),
         _of_open("open_expiring", "kind", "expires_at"),
         _of_open("open_user_sent", "user_id", "message_id", "dispatch.until", "_id"),
+        _of_open("open_startable", "kind", "status", "waiting_for.reason", "not_before", "created_at"),
         _of_open("open_place", "waiting_for.reason", "status", "user_id", "priority", "created_at"),
         IndexModel(
             [("kind", ASCENDING), ("lease.expires_at", ASCENDING)],
@@ -101,13 +102,23 @@ INDEXES: dict[str, list[IndexModel]] = {
             partialFilterExpression={"status": Status.PROCESSING.value},
         ),
         IndexModel(
+            [("kind", ASCENDING), ("status", ASCENDING), ("finished_at", ASCENDING)],
+            name="finished",
+            partialFilterExpression={"status": {"$lte": max(FINAL).value}},  # before the open ones in the alphabet
+        ),
+        IndexModel(
             [("kind", ASCENDING), ("finished_at", ASCENDING)],
             name="effects",
             partialFilterExpression={"effects.key": {"$exists": True}},
         ),
     ],
-    "generated_content": [IndexModel([("job_id", ASCENDING)], name="job")],
-    "media": [IndexModel([("job_id", ASCENDING)], name="job")],
+    **{
+        made: [
+            IndexModel([("job_id", ASCENDING)], name="job"),
+            IndexModel([("created_at", ASCENDING)], name="unjudged", partialFilterExpression={"is_judged": False}),
+        ]
+        for made in ("generated_content", "media")
+    },
     "rate_windows": [IndexModel([("expireAt", ASCENDING)], name="over", expireAfterSeconds=0)],
     "rate_holds": [IndexModel([("until", ASCENDING)], name="over", expireAfterSeconds=0)],
     "relays": [IndexModel([("at", ASCENDING)], name="long_gone", expireAfterSeconds=86_400)],

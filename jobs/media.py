@@ -37,13 +37,15 @@ def save_media(
     height: int | None,
     duration_seconds: float | None,
 ) -> str:
-    """Store a file under the job's lease, bytes first, and answer its record's id for the job's result."""
+    """Store a file under the job's lease and answer its record's id for the job's result.
+
+    The record comes first: so a file that a kill leaves behind is on record, for `jobs.retention` to find.
+    """
     assert job.lease is not None
     key = f"{job.id}/{job.lease.token}/{name}"
     start = file.tell()
     size = file.seek(0, 2) - start
     file.seek(start)
-    files().put(key, file, content_type)
     record_id = f"{job.lease.token}/{name}"
     record = {
         "_id": record_id,
@@ -56,9 +58,11 @@ def save_media(
         "width": width,
         "height": height,
         "duration_seconds": duration_seconds,
+        "is_judged": False,
     }
     with available():
         database().collection("media").update_one({"_id": record_id}, new_or_kept(record, created_at=NOW), upsert=True)
+    files().put(key, file, content_type)
     return record_id
 
 
