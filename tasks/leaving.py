@@ -51,7 +51,7 @@ def leave(count_busy: Callable[[], int]) -> None:
     deadline = monotonic() + settings().shutdown_grace_seconds
     while True:
         _hand_back([held for held in beat().held() if held.hold.hand_back()])
-        given_up = sum(held.hold.end is not None for held in beat().held())
+        given_up = sum(held.hold.end not in (None, "timed out") for held in beat().held())  # those slots are written off
         if count_busy() <= given_up:
             return
         if monotonic() > deadline:
