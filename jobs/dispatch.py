@@ -20,6 +20,7 @@ from jobs.expressions import NOW, ago, expr
 from jobs.life import OPEN, TRANSITIONS, UNSTARTED, WAITING, Status
 from jobs.pace import DISPATCH_SECONDS_MOST, pace
 from jobs.verbs import UNDISPATCHED, Verbs, names
+from queues.steps import Step, reached
 
 USER_CAP = "user_cap"
 """What a job waits for whose user has no free place: no time lifts it."""
@@ -48,6 +49,8 @@ class Dispatches(Verbs):
                 return []
             ids = [job.id for job in jobs]
             taken = {document["_id"]: document for document in self._jobs.find({"_id": {"$in": ids}, "dispatch.by": taker})}
+        for job_id in taken:
+            reached(Step.DISPATCHED, job_id)
         return [Job.from_document(taken[job_id]) for job_id in ids if job_id in taken]
 
     def _taking(self, job: Job, taker: str) -> UpdateOne:

@@ -9,10 +9,13 @@ import pytest
 
 from jobs.database import DatabaseUnavailable
 from jobs.life import Status
+from jobs.sending import Rest
 from jobs.store import store
 from jobs.submit import Order, submit, submit_many
+from queues.clients import sqs
 from queues.queue import queue_for
 from tests.conftest import NOWHERE
+from tests.sqs import SqsProxy
 
 ORDER = Order(kind="articles", payload={"mode": "topic", "topic": "Bees"}, user_id="ada")
 
@@ -62,6 +65,35 @@ def test_with_sqs_away_the_job_is_accepted_without_a_message(database: Any, envi
     assert stored is not None
     assert (stored.status, stored.message_id) == (Status.QUEUED, None)
     assert job.message_id is None
+
+
+def test_after_a_failed_send_jobs_are_accepted_without_waiting_for_sqs(database: Any, queues: Any, sqs_proxy: SqsProxy) -> None:
+    queue_for("articles").attributes()  # the queue's URL is known
+    sqs_proxy.throttle()
+    before = sum(sqs_proxy.counts.values())
+    jobs = [submit(ORDER) for _ in range(20)] + submit_many([ORDER] * 20)
+    assert not any(job.message_id for job in jobs)
+    assert sum(sqs_proxy.counts.values()) == before + 1
+    assert database.jobs.count_documents({"message_id": None, "dispatch.n": 1}) == 40
+
+
+def test_a_queue_that_is_missing_says_nothing_about_the_others(database: Any, queues: dict[str, str]) -> None:
+    sqs().delete_queue(QueueUrl=queues[queue_for("articles").name])
+    article, image = submit_many([ORDER, Order(kind="images", payload={}, user_id="ada")])
+    assert (article.message_id, image.message_id is not None) == (None, True)
+
+
+def test_while_sending_rests_nobody_tries_and_then_one_does() -> None:
+    now = 0.0
+    rest = Rest(5, clock=lambda: now)
+    rest.ended(is_well=False)
+    assert not rest.allows()
+    now = 5.0
+    assert [rest.allows() for _ in range(3)] == [True, False, False]
+    now = 10.0
+    assert rest.allows(), "the one that tried was never heard of again"
+    rest.ended(is_well=True)
+    assert [rest.allows() for _ in range(3)] == [True, True, True]
 
 
 def test_with_mongodb_away_nothing_is_accepted_and_the_error_says_so(environment: Any) -> None:
