@@ -23,7 +23,7 @@ MEDIA = frozenset({"images", "videos"})
 
 @pytest.fixture(autouse=True)
 def default_provider(database: Any, environment: Callable[..., None]) -> None:
-    environment(AI_PROVIDER="local")
+    environment(AI_PROVIDER="local", LEASE_SECONDS="600")  # no probe comes due by itself
 
 
 def end_of_outage(database: Any) -> None:

@@ -29,9 +29,9 @@ PAST = timedelta(minutes=-1)
 
 @pytest.fixture
 def service(database: Any, environment: Callable[..., None]) -> Iterator[AiService]:
-    """The default provider's service, well."""
+    """The default provider's service, well. With so long a lease, no probe comes due by itself."""
     with AiService() as running:
-        environment(AI_PROVIDER="service", AI_SERVICE_URL=running.address)
+        environment(AI_PROVIDER="service", AI_SERVICE_URL=running.address, LEASE_SECONDS="600")
         yield running
 
 
