@@ -26,6 +26,7 @@ from jobs.store import store
 from queues.catalogue import Kind
 from queues.deliveries import Delete, Delivery, Settlement, Visible, deliveries
 from queues.steps import Step, reached
+from settings import settings
 from tasks.attempt import Made, perform
 from tasks.beat import Held, beat
 from tasks.child import perform_in_child
@@ -125,7 +126,7 @@ class JobTask(Task):
         if not patiently(complete):
             raise LeaseLost
         reached(Step.RECORDED, run.job.id)
-        if made.follow_ups:
+        if made.follow_ups or settings().user_running_jobs is not None:
             perform_pending_of(run.job.id)
 
     def _end_of_hold(self, run: Run, delivery: Delivery) -> None:
