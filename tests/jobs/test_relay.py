@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -415,13 +416,17 @@ def test_a_relay_says_what_it_does_and_when(database: Any) -> None:
     assert datetime.now(UTC) - document["at"] < timedelta(minutes=1)
 
 
+def message_of(job_id: str) -> str | None:
+    return read(job_id).message_id
+
+
 def test_rounds_go_on_in_the_background_until_they_are_stopped(database: Any, environment: Callable[..., None]) -> None:
     environment(LEASE_SECONDS="2")
     stop = start_in_background(["articles"])
     try:
         for _ in range(2):  # the second comes after the first round
             job = put(database)
-            wait_for(lambda job_id=job.id: read(job_id).message_id, "the job to be sent")
+            wait_for(partial(message_of, job.id), "the job to be sent")
     finally:
         stop()
 
