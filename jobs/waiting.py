@@ -16,8 +16,6 @@ from settings import settings
 
 OUTAGE = "provider_outage"
 RATE_LIMIT = "rate_limit"
-INDEX = "place"
-"""By reason and status (`jobs.database`)."""
 
 
 class Waiting(Verbs):
@@ -37,18 +35,17 @@ class Waiting(Verbs):
                     {"$set": {"not_before": due, "version": {"$add": ["$version", 1]}}},
                     {"$set": {"waiting_for.until": "$not_before"}},
                 ],
-                hint=INDEX,
             )
         return changed.modified_count
 
     def count(self, reason: str, provider: str, *, most: int) -> int:
         """How many of the provider's jobs wait for `reason`, counted up to `most`."""
         with available():
-            return self._jobs.count_documents(_parked(reason, provider), limit=most, hint=INDEX)
+            return self._jobs.count_documents(_parked(reason, provider), limit=most)
 
 
 def _parked(reason: str, provider: str) -> Document:
-    """Jobs that name no provider are the default one's."""
+    """Jobs that name no provider are the default one's. (The index by reason and status is the only one that fits.)"""
     names = [provider, None] if provider == settings().provider_name else [provider]
     return {"status": Status.QUEUED.value, "waiting_for.reason": reason, "provider": {"$in": names}}
 
