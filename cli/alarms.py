@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.errors import said_plainly
+from cli.output import json_option, print_json
+
 if TYPE_CHECKING:
     from queues.alarms import Change
 
 TOPIC = click.option("--sns-topic", metavar="ARN", help="Who is told when an alarm begins and ends. Default: as it is now.")
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 
 
 @click.group()
@@ -20,8 +22,9 @@ def alarms() -> None:
 
 @alarms.command("plan")
 @TOPIC
-@JSON
+@json_option
 @click.option("--exit-code", is_flag=True, help="End with 2 if something would change.")
+@said_plainly
 def plan_alarms(sns_topic: str | None, as_json: bool, exit_code: bool) -> None:
     """Show what `apply` would do."""
     changes = _plan(sns_topic)
@@ -31,36 +34,27 @@ def plan_alarms(sns_topic: str | None, as_json: bool, exit_code: bool) -> None:
 
 @alarms.command("apply")
 @TOPIC
-@JSON
+@json_option
+@said_plainly
 def apply_alarms(sns_topic: str | None, as_json: bool) -> None:
     """Make the alarms that are missing, and change those that differ. Doing it again changes nothing."""
     from queues.alarms import apply
-    from queues.clients import QueueError
 
     changes = _plan(sns_topic)
-    try:
-        apply(changes)
-    except QueueError as error:
-        raise click.ClickException(str(error)) from None
+    apply(changes)
     _tell(changes, as_json, done=True)
 
 
 def _plan(topic: str | None) -> list[Change]:
     from queues.alarms import plan
-    from queues.clients import QueueError
-    from settings import SettingsError, settings
+    from settings import settings
 
-    try:
-        return plan(settings().queue_prefix, topic)
-    except (QueueError, SettingsError) as error:
-        raise click.ClickException(str(error)) from None
+    return plan(settings().queue_prefix, topic)
 
 
 def _tell(changes: list[Change], as_json: bool, *, done: bool) -> None:
-    import json
-
     if as_json:
-        click.echo(json.dumps({"applied": done, "alarms": [_as_json(change) for change in changes]}))
+        print_json({"applied": done, "alarms": [_as_json(change) for change in changes]})
         return
     for change in changes:
         if change.is_new:

@@ -74,7 +74,7 @@ def handles_suffice(subject: Subject) -> Iterator[Fault]:
         needed = HANDLES_BESIDES + polls + HANDLES_A_SLOT * sum(kind.slots for kind in known)
         if allowed != resource.RLIM_INFINITY and needed > allowed:
             yield Fault(
-                f"the process {name} needs about {needed} file handles for its {polls} queues and slots; it may have {allowed}.",
+                f"the process {name} needs about {needed} file handles for its {polls} queues; it may have {allowed}.",
                 f"Allow more (ulimit -n {max(1024, 2 * needed)}), or give its kinds to several processes (-Q).",
             )
 

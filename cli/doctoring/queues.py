@@ -71,7 +71,7 @@ def rights_suffice(subject: Subject) -> Iterator[Fault]:
         if prefixed(need.queue) in subject.urls
     ]
     with translated("SQS"):
-        answers = at_once(lambda each: _is_denied(subject, *each), tried)
+        answers = at_once(lambda each: _is_denied(subject, each[0], each[1]), tried)
     denied: dict[str, list[str]] = {}
     for (name, action), is_denied in zip(tried, answers, strict=True):
         if is_denied:

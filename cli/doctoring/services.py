@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
@@ -132,12 +133,12 @@ def _clocks(subject: Subject) -> dict[str, datetime]:
     except PyMongoError:
         pass  # its own check says so
     try:
-        answer = subject.sqs.get_queue_url(QueueName=subject.expected[0].queue.name)["ResponseMetadata"]
+        said: Any = subject.sqs.get_queue_url(QueueName=subject.expected[0].queue.name)
     except ClientError as error:
-        answer = error.response.get("ResponseMetadata", {})
+        said = error.response
     except (BotoCoreError, QueueError):
         return found
-    if date := answer.get("HTTPHeaders", {}).get("date"):
+    if date := said.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date"):
         found["SQS"] = parsedate_to_datetime(date)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 READ_SECONDS = 3
 MONGODB_MILLISECONDS = 2_000
+WAITS = ("serverSelectionTimeoutMS", "connectTimeoutMS", "socketTimeoutMS")
 AT_ONCE = 8
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AWS.SimpleQueueService.AccessDenied"})
 
@@ -102,7 +103,7 @@ class Subject:
 
 
 def _client(host: str, **options: Any) -> MongoClient[dict[str, Any]]:
-    waits = dict.fromkeys(("serverSelectionTimeoutMS", "connectTimeoutMS", "socketTimeoutMS"), MONGODB_MILLISECONDS)
+    waits: dict[str, Any] = dict.fromkeys(WAITS, MONGODB_MILLISECONDS)
     return MongoClient(host, appname="pressroom doctor", tz_aware=True, **waits, **options)
 
 
@@ -111,7 +112,7 @@ def code_of(error: ClientError) -> str:
     return error.response.get("Error", {}).get("Code", "")
 
 
-def at_once(call: Callable[[T], R], things: Any) -> list[R]:
+def at_once(call: Callable[[T], R], things: Iterable[T]) -> list[R]:
     """The answers in order, several asked for at a time."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return [*pool.map(call, things)]
