@@ -36,6 +36,8 @@ class WorkerDocument:
     """By kind: when SQS last answered a receive, or when the worker began to ask."""
     last_attempt: Mapping[str, datetime]
     """By kind: when a receive last came to its end, be it in vain."""
+    receives_per_minute: Mapping[str, float] = field(default_factory=dict)
+    """By kind: messages received a minute, over the last five minutes."""
     version: str
     read_at: datetime = field(repr=False)
 
@@ -53,7 +55,13 @@ class OwnDocument:
         self._began = monotonic()
 
     def write(
-        self, *, slots: int, running: int, last_receive: Mapping[str, float], last_attempt: Mapping[str, float]
+        self,
+        *,
+        slots: int,
+        running: int,
+        last_receive: Mapping[str, float],
+        last_attempt: Mapping[str, float],
+        receives_per_minute: Mapping[str, float] | None = None,
     ) -> None:
         """Say that we live. Times are `time.monotonic()`'s; MongoDB's clock makes them times of day."""
         written: Document = {
@@ -65,6 +73,7 @@ class OwnDocument:
             "started_at": _time_of(self._began),
             "seen_at": NOW,
             "gone_at": later(BEATS_MISSED * pace().beat),
+            "receives_per_minute": literal(dict(receives_per_minute or {})),
             "last_receive": {kind: _time_of(at) for kind, at in last_receive.items()},
             "last_attempt": {kind: _time_of(at) for kind, at in last_attempt.items()},
         }

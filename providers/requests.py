@@ -5,7 +5,8 @@ JSON is camelCase, Python snake_case. Unknown fields and wrong types are refused
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
@@ -45,6 +46,9 @@ def needed(field: str, why: str) -> PydanticCustomError:
 class Payload(BaseModel):
     """The base of every kind's payload."""
 
+    trial: ClassVar[Mapping[str, Any]] = {}
+    """A small order, to see whether jobs of the kind get done (`celery -A tasks queues send-test`)."""
+
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True
     )
@@ -52,6 +56,8 @@ class Payload(BaseModel):
 
 class ArticleRequest(Payload):
     """An article. `mode` says what it is made from: `topic`, `keywords` or `outline`, whose field must be given."""
+
+    trial = {"topic": "Why a message is worth following", "wordCount": 50}
 
     mode: Literal["topic", "keywords", "outline"] = Field(default="topic", description="What the article is made from.")
     topic: Line | None = Field(default=None, description="What the article is about.")
@@ -80,6 +86,8 @@ class ArticleRequest(Payload):
 class ImageRequest(Payload):
     """An image from a prompt."""
 
+    trial = {"prompt": "A test card", "size": "256x256"}
+
     prompt: Prompt = Field(description="What the image shows.")
     size: Size = "1024x1024"
     style: Line | None = Field(default=None, description="How it should look, as in `watercolour`.")
@@ -87,6 +95,8 @@ class ImageRequest(Payload):
 
 class VideoRequest(Payload):
     """A video from a prompt."""
+
+    trial = {"prompt": "A test card", "duration": 1, "size": "256x256"}
 
     prompt: Prompt = Field(description="What the video shows.")
     duration: int = Field(default=5, ge=1, le=60, description="Seconds.")

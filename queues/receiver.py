@@ -14,6 +14,7 @@ from queues.catalogue import kind_named
 from queues.clients import QueueError, QueueMissing
 from queues.deliveries import Deliveries, SetAside, Settlement, Visible
 from queues.limits import BATCH_MESSAGES
+from queues.per_minute import PerMinute
 from queues.queue import Message, Queue, queue_for
 from queues.steps import Step, reached
 from queues.wire import MalformedMessage, UnknownVersion, decode
@@ -52,6 +53,8 @@ class Receiver:
         """When SQS last answered."""
         self.last_attempt = monotonic()
         """When a receive was last begun, answered or failed."""
+        self.received = PerMinute()
+        """The messages received."""
         self.had_room = False
         """Whether the last look found room."""
         self.is_paused = False
@@ -93,14 +96,23 @@ class Receiver:
                 self._wait_out(failures, error)
                 continue
             self.last_receive = self.last_attempt = monotonic()
+            self.received.count(len(messages))
             if failures:
                 log.info("the queue answers again", kind=self.kind)
                 failures = 0
             if self._stopped.is_set():
                 self._let_go(queue, messages)
             else:
-                for message in messages:
+                for message in self._unless_paused(queue, messages):
                     self._take(queue, message)
+
+    def _unless_paused(self, queue: Queue, messages: list[Message]) -> list[Message]:
+        """What to take: where the queue was paused during the long poll, only what would be a dead letter if put back."""
+        if not messages or not type(self).paused(self.kind):
+            return messages
+        last = [message for message in messages if message.receive_count >= kind_named(self.kind).max_receives]
+        self._let_go(queue, [message for message in messages if message not in last])
+        return last
 
     def _look(self) -> int:
         """How many messages to ask for now; none after a wait without room, or while the queue is paused."""
@@ -140,4 +152,4 @@ class Receiver:
         try:
             queue.change_visibility({message.receipt_handle: 0 for message in messages})
         except QueueError as error:
-            log.warning("messages received while stopping come again later", kind=self.kind, reason=str(error))
+            log.warning("messages received too late come again later", kind=self.kind, reason=str(error))

@@ -77,6 +77,7 @@ class Liveness:
                     running=len(state.active_requests),
                     last_receive={each.kind: each.last_receive for each in receivers},
                     last_attempt={each.kind: each.last_attempt for each in receivers},
+                    receives_per_minute={each.kind: each.received.rate for each in receivers},
                 )
         except (DatabaseUnavailable, PyMongoError) as error:
             log.warning("the worker's document could not be written; trying on", worker=self._node, reason=str(error))

@@ -8,6 +8,7 @@ from flask import Blueprint, Response
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from jobs.draining import drains
 from jobs.store import store
 from jobs.submit import Order, submit, submit_many
 from providers.requests import ArticleRequest, Line, needed
@@ -71,6 +72,7 @@ ORDER_EXAMPLE = {"mode": "topic", "topic": "Fantasy Football Strategies", "wordC
 )
 def generate() -> Response:
     order = read(ContentOrder)
+    drains().refuse_order("articles")
     if order.topics:
         jobs = submit_many([_order(order, topic) for topic in order.topics])
         return accepted(AcceptedMany.of(jobs), "/api/jobs")

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from jobs.cursor import BadCursor
 from jobs.document import Job
+from jobs.draining import drains
 from jobs.files import files
 from jobs.life import Status
 from jobs.media import media_of
@@ -111,6 +112,7 @@ def create() -> Response:
     read_query(NoQuery)
     _refuse_header("Idempotency-Key")
     order = read(JOB_ORDER)
+    drains().refuse_order(order.type)
     payload = order.payload.model_dump(mode="json", by_alias=True)
     job = submit(
         Order(kind=order.type, payload=payload, user_id=current_user().id, provider=order.provider, model_id=order.model_id)
@@ -206,6 +208,7 @@ def cancel(job_id: str) -> Response:
 )
 def retry(job_id: str) -> Response:
     job = _job(job_id)
+    drains().refuse_order(job.kind)
     waiting = start_over(job.id)
     if waiting is None:
         raise _forbidden(job.id, "only a job that is failed, expired or cancelled can be retried")

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
+from jobs.draining import drains
 from jobs.store import store
 from jobs.submit import Order, submit
 from providers.requests import ImageRequest, VideoRequest
@@ -81,7 +82,9 @@ MEDIA_ORDER: OneOf[ImageOrder | VideoOrder] = OneOf("MediaOrder", {"image": Imag
     )
 )
 def generate() -> Response:
-    job = submit(read(MEDIA_ORDER).order(current_user().id))
+    order = read(MEDIA_ORDER).order(current_user().id)
+    drains().refuse_order(order.kind)
+    job = submit(order)
     about(job.id)
     return accepted(Accepted(job_id=job.id), job_path(job.id))
 

@@ -16,9 +16,12 @@ from pydantic import BaseModel, Field
 from werkzeug.exceptions import HTTPException
 
 from jobs.database import DatabaseUnavailable
+from jobs.draining import QueueDraining
 from jobs.files import StorageUnavailable
 
 RETRY_AFTER_SECONDS = 5
+DRAINED_RETRY_AFTER_SECONDS = 60
+"""Whoever empties a queue has something in mind that takes minutes."""
 DOCUMENTS_PATHS = "/api/content/", "/api/media/"
 """Paths whose answers carry `success` besides."""
 
@@ -81,6 +84,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(DatabaseUnavailable, _database_away)
     app.register_error_handler(StorageUnavailable, _storage_away)
+    app.register_error_handler(QueueDraining, _queue_draining)
     app.register_error_handler(Exception, _unforeseen)
 
 
@@ -107,6 +111,10 @@ def _storage_away(error: StorageUnavailable) -> Response:
     log.warning("storage unavailable", reason=str(error))
     detail = "The store of images and videos can't be reached just now. Try again in a few seconds."
     return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)}).response()
+
+
+def _queue_draining(error: QueueDraining) -> Response:
+    return Problem(503, str(error), headers={"Retry-After": str(DRAINED_RETRY_AFTER_SECONDS)}).response()
 
 
 def _unforeseen(error: Exception) -> Response:
