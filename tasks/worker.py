@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from celery.concurrency import get_implementation
 from celery.signals import celeryd_init, setup_logging, worker_init, worker_ready, worker_shutdown, worker_shutting_down
+from celery.utils.nodenames import default_nodename
 from celery.utils.sysinfo import is_auto_concurrency
 
 import providers.cancelling  # noqa: F401 - performs the cancels of generations
@@ -47,7 +48,7 @@ def refuse_to_start_on_wrong_settings(options: dict[str, Any], **_: Any) -> None
 @celeryd_init.connect
 def name_node(instance: Any, options: dict[str, Any], **_: Any) -> None:
     """Give the node a name of its own, so that several workers on a host are several nodes. `-n` overrides."""
-    if options.get("hostname"):
+    if instance.hostname != default_nodename(None):
         return
     queues = options.get("queues") or []
     what = queues[0] if len(queues) == 1 else "worker"

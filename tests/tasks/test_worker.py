@@ -59,6 +59,12 @@ def test_a_worker_takes_its_slots_from_the_catalogue_and_a_name_of_its_own(start
     assert " images-" in worker.log.split(" ready.")[0]
 
 
+def test_a_worker_can_be_given_its_name_and_its_slots(start_worker: StartWorker) -> None:
+    worker = start_worker("images", options=("-n", "paint@here", "-c", "3"))
+    assert ".> concurrency: 3" in worker.log
+    assert "paint@here ready." in worker.log
+
+
 def test_one_worker_serves_several_queues(start_worker: StartWorker) -> None:
     worker = start_worker("articles", "images")
     image = Order(kind="images", payload={"prompt": "p", "size": "64x64"}, user_id="ada")
