@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import TypeVar
 
 from jobs.database import DatabaseUnavailable
@@ -72,7 +73,7 @@ class GuardedProvider:
                 call.end()
         except ProviderUnreachable as error:
             with suppress(DatabaseUnavailable):  # the next call finds it down, too
-                is_down(self._provider)
+                is_down(self._provider, monotonic())
             raise not_now(self._provider) from error
         except ProviderGatewayError as error:
             if self._is_down():
@@ -99,7 +100,7 @@ class GuardedProvider:
 
     def _is_down(self) -> bool:
         try:
-            return is_down(self._provider)
+            return is_down(self._provider, monotonic())
         except DatabaseUnavailable:
             return True  # the probe failed, and the fleet can't be told
 

@@ -33,13 +33,15 @@ def not_now(provider: Provider) -> NotNow:
     return NotNow(OUTAGE, seconds=outages().patience(provider.name))
 
 
-def is_down(provider: Provider) -> bool:
+def is_down(provider: Provider, failed_at: float) -> bool:
     """Whether the provider is down, as a probe made at once finds; if so, the whole fleet knows it from now on.
+
+    `failed_at` is the time of the call that failed (`time.monotonic`): a probe that began after it, for another call, will do.
 
     Raises:
         DatabaseUnavailable: it is, but MongoDB is away, so the fleet does not know.
     """
-    return _verdicts().is_down(provider)
+    return _verdicts().is_down(provider, failed_at)
 
 
 def probe_due() -> None:
@@ -81,8 +83,7 @@ class _Verdicts:
         self._one_at_a_time: defaultdict[str, Lock] = defaultdict(Lock)
         self._well_at: dict[str, float] = {}
 
-    def is_down(self, provider: Provider) -> bool:
-        failed_at = monotonic()
+    def is_down(self, provider: Provider, failed_at: float) -> bool:
         with self._one_at_a_time[provider.name]:
             if self._well_at.get(provider.name, 0) > failed_at:
                 return False

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_provider_that_nobody_found_down_may_be_asked_and_is_not_probed(provid
 
 def test_a_failed_probe_tells_the_whole_fleet(provider: Provider, service: AiService, database: Any) -> None:
     service.behave(status=503)
-    assert is_down(provider)
+    assert is_down(provider, monotonic())
     (document,) = database.outages.find()
     assert (document["_id"], document["reason"], document["failures"]) == ("service", "The AI service is down (HTTP 503)", 1)
     ask = (
@@ -76,7 +77,7 @@ def test_a_failed_probe_tells_the_whole_fleet(provider: Provider, service: AiSer
 
 
 def test_a_probe_that_succeeds_tells_nobody_anything(provider: Provider, database: Any) -> None:
-    assert not is_down(provider)
+    assert not is_down(provider, monotonic())
     assert database.outages.count_documents({}) == 0
 
 
@@ -86,7 +87,7 @@ def test_calls_that_fail_at_the_same_time_share_one_probe(provider: Provider, se
 
     def ask() -> bool:
         start.wait()
-        return is_down(provider)
+        return is_down(provider, monotonic())
 
     with ThreadPoolExecutor(8) as pool:
         verdicts = [pool.submit(ask) for _ in range(8)]
@@ -94,6 +95,15 @@ def test_calls_that_fail_at_the_same_time_share_one_probe(provider: Provider, se
         service.behave()  # breaks the connection of the probe that hangs
         assert all(verdict.result() for verdict in verdicts)
     assert probes(service) == 1
+
+
+def test_a_probe_that_began_after_a_call_failed_answers_for_it(provider: Provider, service: AiService) -> None:
+    failed_at = monotonic()
+    assert not is_down(provider, failed_at)
+    assert not is_down(provider, failed_at)
+    assert probes(service) == 1
+    assert not is_down(provider, monotonic())
+    assert probes(service) == 2
 
 
 def test_the_first_to_find_a_provider_down_opens_the_outage_for_all(database: Any) -> None:
@@ -208,6 +218,7 @@ def test_while_probes_fail_the_waiting_jobs_stay_parked_until_after_the_next(ser
     (document,) = database.outages.find()
     assert job is not None
     assert job.not_before is not None
+    assert job.version == 2
     assert document["next_probe_at"] < job.not_before < LATER
 
 
