@@ -106,14 +106,6 @@ class TaskPool(BasePool):
         with self._changed:
             return 0 if self._is_abandoned else len(self._busy - self._written_off)
 
-    def wait_until_idle(self, seconds: float | None) -> bool:
-        """Whether nothing runs any more, waiting for it up to `seconds` (None: as long as it takes).
-
-        Slots that were written off are not waited for, and after `terminate_job` none is.
-        """
-        with self._changed:
-            return self._changed.wait_for(lambda: self._is_abandoned or self._busy <= self._written_off, timeout=seconds)
-
     def terminate_job(self, pid: int, signal: int | None = None) -> None:
         """A cold shutdown (SIGQUIT, Ctrl-C twice): the process ends without waiting for what runs.
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
+from threading import BoundedSemaphore, Thread
 from typing import Any
 from uuid import uuid4
 
@@ -85,8 +85,8 @@ def kept_child() -> Child:
 class Attempt:
     """An attempt in a slot of its own."""
 
-    def __init__(self, job: Job) -> None:
-        self.hold = hold_of(job)
+    def __init__(self, job: Job, hold: Hold | None = None) -> None:
+        self.hold = hold or hold_of(job)
         self._outcome: Made | Exception | None = None
         self._thread = Thread(target=self._perform, args=(job,), daemon=True)
         self._thread.start()
@@ -106,7 +106,8 @@ class Attempt:
 def pids_left(directory: Path, job: Job) -> list[int]:
     """The pids of a misbehaving child and of what it started, once it is at it."""
     file = directory / job.id
-    return wait_for(lambda: file.exists() and [int(word) for word in file.read_text().split()], "the child to misbehave")
+    said = wait_for(lambda: file.read_text() if file.exists() else None, "the child to misbehave")
+    return [int(word) for word in said.split()]
 
 
 def runs(pid: int) -> bool:
@@ -205,10 +206,9 @@ def test_a_job_handed_back_in_the_last_moment_makes_no_call(directory: Path) -> 
             super().begin_call()
 
     job = claimed(misbehaving.hang)
-    with pytest.raises(HandedBack):
-        perform(job, GoneInTheLastMoment(job.id, hold_of(job).token, max_seconds=600))
+    attempt = Attempt(job, GoneInTheLastMoment(job.id, hold_of(job).token, max_seconds=600))
+    assert isinstance(attempt.outcome(), HandedBack)
     assert not (directory / job.id).exists()
-    assert not kept_child().is_alive
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ class TestWithACrashBehindIt:
 
     @pytest.fixture(autouse=True)
     def _one_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "_quarantine", module.BoundedSemaphore(1))
+        monkeypatch.setattr(module, "_quarantine", BoundedSemaphore(1))
 
     def crashed(self, database: Any, deed: misbehaving.Deed = behave) -> Job:
         job = claimed(deed)
@@ -313,9 +313,13 @@ class TestWithACrashBehindIt:
         hanging = self.crashed(database, misbehaving.hang)
         first = Attempt(hanging)
         pids_left(directory, hanging)
-        second, third = Attempt(self.crashed(database)), Attempt(self.crashed(database))
+        second, third = Attempt(self.crashed(database)), self.crashed(database, misbehaving.be_told_to_stop)
+        waiting = Attempt(third)
         second.hold.finish("cancelled")
         assert isinstance(second.outcome(), Cancelled)
+        fresh = Attempt(claimed())  # needs no place, and as long as the one that waits would have needed
+        assert isinstance(fresh.outcome(), Made)
+        assert not (directory / third.id).exists()
         first.hold.finish("cancelled")
         assert isinstance(first.outcome(), Cancelled)
-        assert isinstance(third.outcome(), Made)
+        assert isinstance(waiting.outcome(), Made)
