@@ -14,7 +14,8 @@ def verify(only: tuple[str, ...], is_long: bool, as_json: bool, inject_loss: boo
     """Kill workers, drop messages and cut off services, and see that no job is lost, doubled or paid for twice.
 
     Everything happens on queues and in a database of its own, with workers of its own, on the SQS and the MongoDB of your
-    settings (or of the running `make up`); all of it is removed afterwards. Ends with 0 if the ledger balances, else with 1.
+    settings (or of the running `make up`); all of it is removed afterwards. Ends with 0 if the ledger balances, else with 1;
+    with 2 where it can't begin.
     """
     from cli.verifying.command import run
 

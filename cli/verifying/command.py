@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from cli.verifying.play import Outcome, Scenario
 from cli.verifying.scenarios import UnknownScenario, named, play_all
 from cli.verifying.stage import Stage, open_stage
 from cli.verifying.table import Json, Table
+from cli.verifying.waiting import NeverHappened
 from devstack.ai_service import AiService
 from devstack.stopping import Stopped, stop_on_signals
 from devstack.watchdog import Watchdog
@@ -29,35 +31,40 @@ from settings import SettingsError, settings
 SHORT_LEASE_SECONDS = 3
 SHORT_WAIT_SECONDS = 1
 LOOK_SECONDS = 1.0
-INTERRUPTED = 130
+UNBALANCED, UNABLE, INTERRUPTED = 1, 2, 130
+"""Exit codes. Click's own for a wrong option is 2, too."""
 
 
 def run(only: Sequence[str], *, is_long: bool, as_json: bool, inject_loss: bool) -> int:
-    """Play the scenarios, print what came of them; the exit code."""
+    """Play the scenarios, print what came of them; the exit code. The logs stay where something was not as it should be."""
     stop_on_signals()
+    directory = Path(tempfile.mkdtemp(prefix="pressroom-verify-"))
+    code = INTERRUPTED
     try:
-        scenarios = named(only)
-        with ExitStack() as opened:
-            say: Table | Json = Json() if as_json else Table()
-            opened.enter_context(say)
-            directory = Path(tempfile.mkdtemp(prefix="pressroom-verify-"))
-            service = opened.enter_context(AiService())
-            told = _told(service.address, is_long)
-            say.say(f"Queues {told['QUEUE_PREFIX']}…, database {told['MONGODB_DATABASE']}, logs {directory}")
-            _log_to(opened.enter_context((directory / "verify.log").open("w")))
-            watchdog = Watchdog(directory)
-            opened.callback(watchdog.close)
-            opened.enter_context(ground.taken_up(told))
-            stage = opened.enter_context(open_stage(directory, watchdog, service))
-            return _verify(scenarios, stage, say, inject_loss)
-    except UnknownScenario as error:
+        code = _play(named(only), directory, Json() if as_json else Table(), is_long, inject_loss)
+    except (UnknownScenario, SettingsError, QueueError, DatabaseUnavailable, PyMongoError, NeverHappened) as error:
+        code = UNABLE
         print(f"verify: {error}", file=sys.stderr)
-        return 2
-    except (SettingsError, QueueError, DatabaseUnavailable, PyMongoError) as error:
-        print(f"verify: {error}", file=sys.stderr)
-        return 1
     except Stopped:
-        return INTERRUPTED
+        pass
+    finally:
+        if code != UNBALANCED:
+            shutil.rmtree(directory, ignore_errors=True)
+    return code
+
+
+def _play(scenarios: Sequence[Scenario], directory: Path, say: Table | Json, is_long: bool, inject_loss: bool) -> int:
+    with ExitStack() as opened:
+        opened.enter_context(say)
+        service = opened.enter_context(AiService())
+        told = _told(service.address, is_long)
+        say.say(f"Queues {told['QUEUE_PREFIX']}…, database {told['MONGODB_DATABASE']}, logs {directory}")
+        _log_to(opened.enter_context((directory / "verify.log").open("w")))
+        watchdog = Watchdog(directory)
+        opened.callback(watchdog.close)
+        opened.enter_context(ground.taken_up(told))
+        stage = opened.enter_context(open_stage(directory, watchdog, service))
+        return _verify(scenarios, stage, say, inject_loss)
 
 
 def _log_to(file: TextIO) -> None:
@@ -85,7 +92,7 @@ def _verify(scenarios: Sequence[Scenario], stage: Stage, say: Table | Json, inje
     ledger = settled(stage)
     at_fault = [*ledger.jobs_at_fault, *(job_id for outcome in outcomes for job_id in outcome.jobs_at_fault)]
     say.end(ledger, list(stories(list(dict.fromkeys(at_fault)))))
-    return 0 if ledger.balances and not any(outcome.fault for outcome in outcomes) else 1
+    return 0 if ledger.balances and not any(outcome.fault for outcome in outcomes) else UNBALANCED
 
 
 def settled(stage: Stage) -> Ledger:
@@ -96,7 +103,8 @@ def settled(stage: Stage) -> Ledger:
         ledger = read_ledger(stage.accepted, stage.service.generations_for, stage.dead_letters)
         if ledger != seen:
             seen, since = ledger, time.monotonic()
-        if ledger.balances or time.monotonic() - since > 2 * stage.visibility_seconds:
+        patience = stage.patience_seconds if ledger.in_flight else stage.visibility_seconds
+        if ledger.balances or time.monotonic() - since > patience:
             return ledger
         stage.let_pass(LOOK_SECONDS)
 

@@ -95,6 +95,7 @@ class Fleet:
         self._start = start
         self._lock = Lock()
         self._stopped = Event()
+        self._leaving: list[WorkerProcess] = []
         self.workers = [start() for _ in range(size)]
         self._thread = Thread(target=self._keep_up, name="fleet", daemon=True)
         self._thread.start()
@@ -107,6 +108,7 @@ class Fleet:
         """Send all of today's workers this signal and start others in their place; those that got it."""
         with self._lock:
             leaving, self.workers = self.workers, [self._start() for _ in self.workers]
+            self._leaving += leaving
         for worker in leaving:
             worker.signal_group(number)
         return leaving
@@ -115,8 +117,9 @@ class Fleet:
         """End them all, at once: whoever ends the fleet is done with its jobs."""
         self._stopped.set()
         self._thread.join()
-        for worker in self.workers:
-            worker.signal_group(signal.SIGKILL)
+        for worker in (*self.workers, *self._leaving):
+            if worker.is_running:
+                worker.signal_group(signal.SIGKILL)
             worker.process.wait()
 
     def _keep_up(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
+from jobs.database import database
 from queues.clients import QueueError, sqs, translated
 from queues.provision import apply
 from settings import settings
@@ -46,6 +47,7 @@ def taken_up(told: Mapping[str, str]) -> Iterator[None]:
     """Queues and database as `variables` names them, for this process and those it starts; removed on leaving."""
     os.environ.update(told)
     settings.cache_clear()
+    database().ping()
     with ExitStack() as removing:
         removing.callback(_drop_database, settings().mongodb_uri, told["MONGODB_DATABASE"])
         removing.callback(_delete_queues, told["QUEUE_PREFIX"])

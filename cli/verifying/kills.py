@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from cli.verifying.play import Play, Scenario, article, video
 from cli.verifying.stage import KIND_APART
+from jobs.database import database
 from jobs.life import Status
 from queues.steps import Step
 
-SLOW = {Step.KEPT}
-"""Videos take seconds, in which kills for other steps would hit them too; five such, and a job is given up."""
+MOST_CRASHES_BEFORE_A_KILL = 2
+"""A kill hits every job that its worker runs, and the fifth ends a job: such as were hit oftener are let go first."""
 NEEDS_A_FAILURE = {Step.PUT_OFF}
 NEEDS_THE_RELAY = {Step.DISPATCHED, Step.SENT}
 OF_NO_JOB = {Step.POLLING}
 
 
+@contextmanager
+def one_kill_at_a_time(play: Play) -> Iterator[None]:
+    """The block plants a kill, and ends when it has happened."""
+    hit_often = {"finished_at": None, "crashes": {"$gt": MOST_CRASHES_BEFORE_A_KILL}}
+    with play.stage.killing:
+        play.wait_for(lambda: not database().collection("jobs").count_documents(hit_often), "jobs hit by several kills to end")
+        yield
+
+
 def kill_at(step: Step, play: Play) -> None:
-    order = video() if step in SLOW else article(includeImages=step is Step.EFFECT_PERFORMED)
-    with play.stage.one_kill_at_a_time:
+    order = video() if step is Step.KEPT else article(includeImages=step is Step.EFFECT_PERFORMED)
+    with one_kill_at_a_time(play):
         if step in NEEDS_A_FAILURE:
             play.treat(order, status=500, times=1)
         planted = play.plant("kill", step, None if step in OF_NO_JOB else order.job_id)
@@ -39,7 +51,7 @@ def kill_of_a_cancelled_jobs_worker(play: Play) -> None:
     """Its worker is dead when the user cancels: somebody else ends the job, and the provider's work too."""
     order = video()
     service = play.stage.service
-    with play.stage.one_kill_at_a_time:
+    with one_kill_at_a_time(play):
         planted = play.plant("kill", Step.KEPT, order.job_id)
         play.submit(order)
         play.wait_for(lambda: not planted.exists(), "a worker to die with the job")
@@ -52,9 +64,6 @@ def kill_of_a_cancelled_jobs_worker(play: Play) -> None:
 
 
 KILLS = [
-    *(
-        Scenario(f"kill -9 at {step}", partial(kill_at, step), together="slow kills" if step in SLOW else "kills")
-        for step in Step
-    ),
-    Scenario("cancel after kill -9", kill_of_a_cancelled_jobs_worker, together="slow kills"),
+    *(Scenario(f"kill -9 at {step}", partial(kill_at, step), together="kills") for step in Step),
+    Scenario("cancel after kill -9", kill_of_a_cancelled_jobs_worker, together="kills"),
 ]

@@ -17,7 +17,7 @@ from cli.verifying.stage import Stage
 
 SCENARIOS: Sequence[Scenario] = sorted(
     [*MESSAGES, *ENDINGS, *HARDSHIPS, *OUTAGES, *KILLS],
-    key=lambda scenario: ("calm", "kills", "slow kills", None).index(scenario.together),
+    key=lambda scenario: ("calm", "kills", None).index(scenario.together),
 )
 
 

@@ -26,7 +26,7 @@ KIND_APART = "images"
 """Served by workers that a scenario starts for itself."""
 WORKERS = 2
 SLOTS = 24
-PATIENCE_SECONDS_LEAST = 75
+PATIENCE_SECONDS_LEAST = 120
 PATIENCE_LEASES = 10
 END_SECONDS = 10
 
@@ -47,7 +47,7 @@ class Stage:
         self.accepted: list[str] = []
         """Every job that was accepted, by any scenario."""
         self.accepting = Lock()
-        self.one_kill_at_a_time = Lock()
+        self.killing = Lock()
         self.visibility_seconds = settings().lease_seconds + VISIBILITY_BEYOND_LEASE_SECONDS
         self.patience_seconds = max(PATIENCE_SECONDS_LEAST, PATIENCE_LEASES * settings().lease_seconds)
         self._directory = directory
