@@ -21,7 +21,7 @@ from celery.exceptions import Ignore, Retry
 
 from jobs.document import Job
 from jobs.effects import perform_pending_of
-from jobs.errors import AttemptsExhausted, Cancelled, JobError, LeaseLost, NotNow, TimedOut
+from jobs.errors import AttemptsExhausted, Cancelled, JobError, LeaseLost, NotNow, TimedOut, WorkerLost
 from jobs.store import store
 from queues.catalogue import Kind
 from queues.deliveries import Delete, Delivery, Settlement, Visible, deliveries
@@ -32,6 +32,7 @@ from tasks.beat import Held, beat
 from tasks.child import perform_in_child
 from tasks.claiming import claim_or_settle, is_last_receive
 from tasks.hold import Hold
+from tasks.leaving import is_leaving
 from tasks.patience import patiently
 from tasks.pool import current_slot
 from tasks.run import Run
@@ -97,6 +98,9 @@ class JobTask(Task):
         except Exception as error:
             if run.hold.end is not None:  # whatever broke, nobody waits for it
                 self._end_of_hold(run, delivery)
+                raise Ignore from None
+            if isinstance(error, WorkerLost) and is_leaving():  # its child was stopped with it: that is no attempt
+                self._park(run, delivery, NotNow("worker_stopped", seconds=0))
                 raise Ignore from None
             reason = _as_job_error(error)
             self._conclude(run.job, run.token, delivery, reason)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Event
 from time import monotonic, sleep
 
 import structlog
@@ -43,15 +44,22 @@ class Receipt:
 
 
 receipt = Receipt()
+_leaving = Event()
+
+
+def is_leaving() -> bool:
+    """Whether this worker was told to stop."""
+    return _leaving.is_set()
 
 
 def leave(count_busy: Callable[[], int]) -> None:
     """Return once nothing runs here any more that is worth waiting for. `count_busy` tells how many slots work."""
+    _leaving.set()
     receipt.running = len(beat().held())
     deadline = monotonic() + settings().shutdown_grace_seconds
     while True:
         _hand_back([held for held in beat().held() if held.hold.hand_back()])
-        given_up = sum(held.hold.end not in (None, "timed out") for held in beat().held())  # those slots are written off
+        given_up = sum(held.hold.end in ("handed back", "lost") for held in beat().held())
         if count_busy() <= given_up:
             return
         if monotonic() > deadline:
