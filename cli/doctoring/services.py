@@ -44,12 +44,13 @@ def mongodb_answers(subject: Subject) -> Iterator[Fault]:
 def is_replica_set(subject: Subject) -> Iterator[Fault]:
     """MongoDB is a replica set with a primary that lets us in: transactions and change streams need it."""
     hello = subject.hello or {}
-    wanted = parse_uri(settings().mongodb_uri)["options"].get("replicaset")
+    options = parse_uri(settings().mongodb_uri)["options"]
+    wanted = next((value for name, value in options.items() if name.lower() == "replicaset"), None)
     if hello.get("msg") == "isdbgrid":
         return
     if not hello.get("setName"):
-        begin = "" if hello.get("isreplicaset") else "Start mongod with --replSet rs0, then "
-        yield Fault("mongod is no replica set.", f"{begin}run rs.initiate() in mongosh, once.".capitalize())
+        begin = "" if hello.get("isreplicaset") else "start mongod with --replSet rs0, then "
+        yield Fault("mongod is no replica set.", f"For one, {begin}run rs.initiate() in mongosh, once.")
     elif wanted and hello["setName"] != wanted:
         yield Fault(f"the replica set is {hello['setName']}, not {wanted}.", "Correct replicaSet in MONGODB_URI.")
     else:

@@ -8,14 +8,17 @@ from typing import Any
 
 from cli.doctoring.findings import Fault
 from cli.doctoring.subject import Subject
+from cli.output import counted
 from jobs.database import database
 from jobs.dispatch import dispatches
+from jobs.document import Job
 from jobs.expressions import NOW, expr
 from jobs.pace import pace
 from jobs.pauses import pauses
 from jobs.workers import WorkerDocument, workers
 from queues.catalogue import KINDS
 
+MOST_COUNTED = 1_000
 ROUNDS = 3
 """A relay silent for so many rounds is stuck."""
 
@@ -24,10 +27,11 @@ def relays_work(subject: Subject) -> Iterator[Fault]:
     """Some relay makes its rounds for each kind, in a process of its own or in a worker, and nothing waits to be sent."""
     remedy = "Start one: celery -A tasks relay. If one runs, see its log, and start it again."
     late = 2 * pace().round
+    now = _now()
     for kind in KINDS:
-        unsent = [job for job in dispatches().unsent(kind, 1_000) if (_now() - job.created_at).total_seconds() > late]
+        unsent = [job for job in dispatches().unsent(kind, MOST_COUNTED) if (now - _sendable_since(job)).total_seconds() > late]
         if unsent:
-            yield Fault(f"{_jobs(len(unsent))} of {kind} accepted more than {late:.0f} s ago and not sent.", remedy)
+            yield Fault(f"{counted(len(unsent), 'job')} of {kind} should have been sent more than {late:.0f} s ago.", remedy)
     found = [*database().collection("relays").aggregate([{"$set": {"silent": _seconds_since("$at")}}])]
     for kind in KINDS:
         silences = [each["silent"] for each in found if kind in each.get("kinds", [])]
@@ -37,13 +41,22 @@ def relays_work(subject: Subject) -> Iterator[Fault]:
             yield Fault(f"no relay has looked after {kind} for {min(silences):.0f} s.", remedy)
 
 
+def _sendable_since(job: Job) -> datetime:
+    """When the job became due and nobody's to send."""
+    times: list[datetime | None] = [job.created_at, job.not_before, job.dispatch.get("until")]
+    return max(time for time in times if time is not None)
+
+
 def workers_receive(subject: Subject) -> Iterator[Fault]:
     """Every kind with jobs that wait has a worker, and every worker asks its queues."""
     running, paused = workers(), pauses().known()
     for kind in KINDS:
         waiting = _waiting(kind)
         if waiting and not any(kind in worker.kinds for worker in running):
-            yield Fault(f"no worker receives {kind}, and {_jobs(waiting)} waiting.", f"celery -A tasks worker -Q {kind}")
+            yield Fault(
+                f"no worker receives {kind}, and {counted(waiting, 'job')} {'waits' if waiting == 1 else 'wait'}.",
+                f"celery -A tasks worker -Q {kind}",
+            )
     for worker in running:
         for kind, seconds in _silences(worker).items():
             if kind not in paused and worker.running < worker.slots and seconds > pace().alive:
@@ -67,10 +80,6 @@ def _seconds_since(field: str) -> dict[str, Any]:
 
 def _now() -> datetime:
     """MongoDB's."""
-    found = next(iter(database().collection("workers").database.aggregate([{"$documents": [{}]}, {"$set": {"at": NOW}}])))
-    at: datetime = found["at"]
+    source = database().collection("jobs").database
+    at: datetime = next(source.aggregate([{"$documents": [{"at": NOW}]}]))["at"]
     return at
-
-
-def _jobs(number: int) -> str:
-    return "1 job is" if number == 1 else f"{number} jobs are"
