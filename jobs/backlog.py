@@ -70,11 +70,18 @@ def _open(kinds: Collection[str]) -> list[Document]:
 
 
 def _startable(kinds: Collection[str]) -> list[Document]:
-    wanted = {"kind": {"$in": kinds}, "status": {"$in": names(WAITING)}, "waiting_for.reason": {"$ne": USER_CAP}}
-    could_start = {"$max": ["$created_at", "$not_before"]}
+    can_start = {"$and": [IS_DUE, {"$ne": ["$waiting_for.reason", USER_CAP]}]}
+    since = {"$max": ["$created_at", "$not_before"]}
     return [
-        {"$match": wanted | expr(IS_DUE)},
-        {"$group": {"_id": "$kind", "n": {"$sum": 1}, "oldest": {"$min": could_start}}},
+        {"$match": {"kind": {"$in": kinds}, "status": {"$in": names(WAITING)}}},
+        {
+            "$group": {  # what can start is asked here, because a filter with $expr would read every job
+                "_id": "$kind",
+                "n": {"$sum": {"$cond": [can_start, 1, 0]}},
+                "oldest": {"$min": {"$cond": [can_start, since, None]}},
+            }
+        },
+        {"$match": {"n": {"$gt": 0}}},
         {"$set": {"age": {"$max": [0, {"$subtract": [NOW, "$oldest"]}]}}},
     ]
 

@@ -16,7 +16,19 @@ from typing import Any, Literal
 
 from devstack.sqs_server import KEY, REGION
 from tests.http_proxy import Answer, Broken, HttpProxy, Request, Upstream
-from tests.sqs_rules import SINGLE_ACTION, Content, Copies, Deduplication, Forward, Receipts, error, move, ok, start_move
+from tests.sqs_rules import (
+    SINGLE_ACTION,
+    AllowPolicies,
+    Content,
+    Copies,
+    Deduplication,
+    Forward,
+    Receipts,
+    error,
+    move,
+    ok,
+    start_move,
+)
 
 Allows = Callable[[str, str, str], bool]
 
@@ -47,6 +59,7 @@ class SqsProxy(HttpProxy):
         self._receipts = Receipts()
         self._copies = Copies()
         self._sent = Deduplication()
+        self._allow_policies = AllowPolicies()
         super().__init__(host, port)
 
     # What a test asks for
@@ -102,6 +115,7 @@ class SqsProxy(HttpProxy):
         upstream.ask(Request("POST", "/moto-api/reset", {}))
         upstream.close()
         self._receipts, self._copies, self._sent = Receipts(), Copies(), Deduplication()
+        self._allow_policies = AllowPolicies()
 
     def move_messages(self, source: str, target: str) -> int:
         """AWS's own redrive: what is visible in the queue `source` goes to `target` as new messages; how many."""
@@ -175,6 +189,12 @@ class SqsProxy(HttpProxy):
                 return self._receipts.single(queue, action, content, forward)
             case "DeleteMessageBatch" | "ChangeMessageVisibilityBatch":
                 return self._receipts.batch(queue, action, content, forward)
+            case "SetQueueAttributes":
+                return self._allow_policies.keep(queue, content, forward)
+            case "GetQueueAttributes":
+                return self._allow_policies.tell(queue, content, forward)
+            case "DeleteQueue":
+                return self._allow_policies.forget(queue, content, forward)
             case "StartMessageMoveTask":
                 return start_move(content, forward)
         return upstream.ask(request)

@@ -177,6 +177,33 @@ class Deduplication:
             return answer
 
 
+class AllowPolicies:
+    """Redrive-allow policies: moto takes them and forgets them, and does not know them by name."""
+
+    NAME = "RedriveAllowPolicy"
+
+    def __init__(self) -> None:
+        self._kept: dict[str, str] = {}
+
+    def keep(self, queue: str, content: Content, forward: Forward) -> Answer:
+        answer = forward("SetQueueAttributes", content)
+        if answer.status == 200 and self.NAME in content["Attributes"]:
+            self._kept[queue] = content["Attributes"][self.NAME]
+        return answer
+
+    def tell(self, queue: str, content: Content, forward: Forward) -> Answer:
+        asked = content.get("AttributeNames", [])
+        answer = forward("GetQueueAttributes", {**content, "AttributeNames": [name for name in asked if name != self.NAME]})
+        if answer.status == 200 and queue in self._kept and {"All", self.NAME} & {*asked}:
+            said = json.loads(answer.body)
+            return ok({**said, "Attributes": {**said.get("Attributes", {}), self.NAME: self._kept[queue]}})
+        return answer
+
+    def forget(self, queue: str, content: Content, forward: Forward) -> Answer:
+        self._kept.pop(queue, None)
+        return forward("DeleteQueue", content)
+
+
 def start_move(content: Content, forward: Forward) -> Answer:
     source = content["SourceArn"].rpartition(":")[2]
     if target := content.get("DestinationArn", "").rpartition(":")[2]:

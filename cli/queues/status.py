@@ -143,6 +143,8 @@ def _kind_as_json(each: Overview) -> dict[str, Any]:
         "deadLetters": depth.dead_letters and depth.dead_letters.total,
         "missing": depth.missing,
         "openJobs": backlog.open,
+        "processingJobs": backlog.processing,
+        "scheduledJobs": backlog.scheduled,
         "startableJobs": backlog.startable,
         "oldestStartableSeconds": backlog.oldest_startable_seconds,
         "receivedPerMinute": each.receives_per_minute,

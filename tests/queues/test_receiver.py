@@ -134,6 +134,39 @@ def test_a_paused_queue_is_not_received_from_and_goes_on(
     assert not receiver.is_paused
 
 
+@pytest.fixture
+def paused_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue is paused while the first receive is under way."""
+    looks: list[str] = []
+
+    def is_paused(kind: str) -> bool:
+        looks.append(kind)
+        return len(looks) > 1
+
+    monkeypatch.setattr(Receiver, "paused", staticmethod(is_paused))
+
+
+def test_what_comes_while_the_queue_is_being_paused_is_put_back(
+    receiver: Receiver, held: Deliveries, paused_meanwhile: None
+) -> None:
+    queue_for("articles").send(Outgoing(GOOD.body()))
+    receiver.start()
+    wait_for(lambda: receiver.is_paused, "the pause")
+    wait_for(lambda: queue_for("articles").depth().visible == 1, "the message to be put back")
+    assert (len(held), receiver.received.rate > 0) == (0, True)
+
+
+def test_what_would_be_a_dead_letter_if_put_back_is_taken_even_then(
+    receiver: Receiver, held: Deliveries, paused_meanwhile: None
+) -> None:
+    queue = queue_for("articles")
+    queue.send(Outgoing(GOOD.body()))
+    for _ in range(kind_named("articles").max_receives - 1):
+        queue.change_visibility({queue.receive(1, visibility_seconds=30)[0].receipt_handle: 0})
+    receiver.start()
+    assert held.next_arrival(30) is not None
+
+
 def test_rubbish_is_in_the_dead_letters_with_its_attributes_and_the_reason_and_stops_nothing_behind_it(
     receiver: Receiver, held: Deliveries
 ) -> None:
