@@ -90,7 +90,7 @@ class Rates:
             if full is None:
                 return 0
             window = self._windows.get_window_stats(full, key)
-        seconds = AT_ONCE_SECONDS if window.remaining else max(window.reset_time - time.time(), AT_ONCE_SECONDS)
+        seconds = AT_ONCE_SECONDS if window.remaining > 0 else max(window.reset_time - time.time(), AT_ONCE_SECONDS)
         if seconds <= WAITED_IN_PLACE_SECONDS:
             return seconds
         in_line = waiting().count(RATE_LIMIT, provider, most=COUNTED_JOBS)  # each waits for a place of its own
