@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.errors import said_plainly
+from cli.errors import Refused, said_plainly
 from cli.output import json_option, print_json
 
 if TYPE_CHECKING:
@@ -39,17 +39,25 @@ def plan_alarms(sns_topic: str | None, as_json: bool, exit_code: bool) -> None:
 def apply_alarms(sns_topic: str | None, as_json: bool) -> None:
     """Make the alarms that are missing, and change those that differ. Doing it again changes nothing."""
     from queues.alarms import apply
+    from queues.clients import QueueUnavailable
 
     changes = _plan(sns_topic)
-    apply(changes)
+    try:
+        apply(changes)
+    except QueueUnavailable as error:  # it is CloudWatch that does not answer
+        raise Refused(str(error)) from None
     _tell(changes, as_json, done=True)
 
 
 def _plan(topic: str | None) -> list[Change]:
     from queues.alarms import plan
+    from queues.clients import QueueUnavailable
     from settings import settings
 
-    return plan(settings().queue_prefix, topic)
+    try:
+        return plan(settings().queue_prefix, topic)
+    except QueueUnavailable as error:
+        raise Refused(str(error)) from None
 
 
 def _tell(changes: list[Change], as_json: bool, *, done: bool) -> None:

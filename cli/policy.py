@@ -20,11 +20,12 @@ def policy(role: str, kinds: tuple[str, ...], account: str | None, region: str |
     producer: the web process. worker: Celery's workers. relay: a relay in a process of its own. operator: whoever uses
     `queues`, `dead-letters` and `alarms`.
     """
+    from queues.clients import QueueUnavailable
     from queues.policy import Role, place_of_settings
     from queues.policy import policy as policy_of
 
     try:
         document = policy_of(Role(role), place_of_settings(account, region), kinds)
-    except KeyError as error:
+    except (KeyError, QueueUnavailable) as error:
         raise Refused(str(error.args[0])) from None
     print_json(document)

@@ -34,14 +34,14 @@ CHECKS = (
 
 def examine(subject: Subject, checks: Iterable[Check] = CHECKS) -> Iterator[Finding]:
     """Make the checks, each told when it is made. One that fails lets those that need it be left out."""
-    unwell: set[str] = set()
+    unwell: dict[str, str] = {}  # by the check's name: the check that was the first to fail
     for check in checks:
         if missing := [name for name in check.needs if name in unwell]:
-            finding = Finding(check, State.NOT_CHECKED, reason=f"not checked, because of {missing[0]}")
+            finding = Finding(check, State.NOT_CHECKED, reason=f"not checked, because of {unwell[missing[0]]}")
         else:
             finding = _look(check, subject)
         if finding.state in {State.WRONG, State.NOT_CHECKED}:
-            unwell.add(check.name)
+            unwell[check.name] = unwell[missing[0]] if missing else check.name
         yield finding
 
 

@@ -49,10 +49,10 @@ def attributes_as_described(subject: Subject) -> Iterator[Fault]:
 
 
 def visibility_outlasts_lease(subject: Subject) -> Iterator[Fault]:
-    """Who receives without asking for a visibility, and does not renew it, keeps the message as long as a lease lasts."""
+    """Who receives without asking for a visibility, and does not renew it, should keep a message as long as a lease lasts."""
     needed = settings().lease_seconds + VISIBILITY_BEYOND_LEASE_SECONDS
     for wanted in subject.expected:
-        visibility = int(subject.attributes.get(wanted.queue.name, {}).get("VisibilityTimeout", needed))
+        visibility = int(wanted.attributes.get("VisibilityTimeout", needed))
         if wanted.lane != DEAD_LETTERS and visibility < needed:
             yield Fault(
                 f"{wanted.queue.name} shows a message again after {visibility} s, before a lease ends: consumers that don't "

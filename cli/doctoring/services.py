@@ -154,7 +154,7 @@ def provider_answers(subject: Subject) -> Iterator[Fault]:
     try:
         provider_named().probe()
     except JobError as error:
-        yield Fault(f"the provider {name} does not answer: {_line(error)}", "Jobs wait for it; see its address and key.", True)
+        yield Fault(f"the provider {name} does not answer: {_line(error)}.", "See its address and its key.", is_warning=True)
 
 
 def _line(error: Exception) -> str:
