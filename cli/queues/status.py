@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 2.0
 UNWATCHED_WIDTH = 160
 """Columns where no terminal says how wide it is."""
-HEADINGS = ("visible", "in flight", "delayed", "dead", "oldest", "received/min", "completed/min", "clears in", "workers")
+HEADINGS = (
+    *("visible", "in\nflight", "delayed", "dead", "oldest"),
+    *("received\na minute", "completed\na minute", "clears\nin", "workers"),
+)
+"""All of it fits into 80 columns."""
 NOTHING = "–"
 
 
@@ -91,7 +95,8 @@ def _screen(seen: list[Overview]) -> RenderableType:
 def _table(seen: list[Overview]) -> Table:
     from rich.table import Table
 
-    table = Table("queue", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    table.add_column("queue", no_wrap=True)
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
     for each in seen:
