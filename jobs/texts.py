@@ -12,6 +12,8 @@ from jobs.database import DatabaseUnavailable, available, database
 from jobs.document import Job
 
 FLUSH_SECONDS = 0.5
+AWAY_SECONDS = 5
+"""With MongoDB away nothing is written for so long: each try would hold up the attempt."""
 
 
 class TextStream:
@@ -47,10 +49,13 @@ class TextStream:
         """Write what was gathered since the last time. With MongoDB away the next flush makes up for it."""
         if self._shown.startswith(self._text):
             return
-        self._written_at = monotonic()
-        with suppress(DatabaseUnavailable), available():
-            database().collection("texts").update_one(self._own, {"$set": {"text": self._text}})
-            self._shown = self._text
+        try:
+            with available():
+                database().collection("texts").update_one(self._own, {"$set": {"text": self._text}})
+        except DatabaseUnavailable:
+            self._written_at = monotonic() + AWAY_SECONDS
+        else:
+            self._shown, self._written_at = self._text, monotonic()
 
 
 def text_so_far(job: Job) -> str:

@@ -136,8 +136,16 @@ class Beat:
                     log.warning("messages could not be kept invisible; their jobs run on", reason=str(error))
 
 
-@cache
+_making = Lock()
+
+
 def beat() -> Beat:
-    """The process's heartbeat."""
+    """The process's heartbeat: one, also for slots that ask for it first at the same moment."""
+    with _making:
+        return _beat()
+
+
+@cache
+def _beat() -> Beat:
     configured = settings()
     return Beat(JobStore(Database(configured.mongodb_uri, configured.mongodb_database), pace()), pace())

@@ -14,11 +14,12 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from threading import BoundedSemaphore, local
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
@@ -37,6 +38,8 @@ log = structlog.get_logger()
 
 QUARANTINE_PLACES = 8
 """So many jobs with a crash behind them run at once in a worker."""
+IDLE_CHILDREN = 8
+"""So many are kept for the next jobs."""
 LOOK_SECONDS = 0.1
 """How often whoever waits looks whether the hold still stands."""
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
@@ -96,33 +99,45 @@ class Ended:
 
 
 _quarantine = BoundedSemaphore(QUARANTINE_PLACES)
-_this_thread = local()
+_idle: list[Child] = []
+_spawner = ThreadPoolExecutor(1, "children")
+"""Children are started by a thread that lasts: one dies with the thread that started it."""
 
 
 def perform_in_child(task: JobTask, run: Run) -> Made:
-    """`tasks.attempt.perform` in a child process of this thread.
+    """`tasks.attempt.perform` in a child process. Of jobs with a crash behind them few run at once.
 
-    The child is kept for the thread's next job; but a job with a crash behind it gets one to itself, and few such run at once.
+    Starting a child costs a second or two, so one that has done its job is kept for the next.
 
     Raises:
         WorkerLost: the child died by itself.
         Exception: what the attempt raised; or what `run.hold.check` raises, the child killed.
     """
-    outcome = _perform(Order(run.job, _modules_of(task.app)), run.hold)
+    order = Order(run.job, _modules_of(task.app))
+    with _place_in_quarantine(run.hold) if run.job.crashes else nullcontext():
+        child = _take_child()
+        outcome = child.perform(order, run.hold)
+        _keep_child(child)
     if isinstance(outcome, Raised):
         raise outcome.revived()  # here, where the traceback keeps no child from its end
     return outcome
 
 
-def _perform(order: Order, hold: HoldOfRun) -> Made | Raised:
-    if not order.job.crashes:
-        return _child_of_this_thread().perform(order, hold)
-    with _place_in_quarantine(hold):
-        child = Child()
+def _take_child() -> Child:
+    while True:
         try:
-            return child.perform(order, hold)
-        finally:
-            child.kill()
+            child = _idle.pop()
+        except IndexError:
+            return _spawner.submit(Child).result()
+        if child.is_alive:
+            return child
+
+
+def _keep_child(child: Child) -> None:
+    if len(_idle) < IDLE_CHILDREN:
+        _idle.append(child)
+    else:
+        child.kill()
 
 
 class Child:
@@ -213,13 +228,6 @@ def _place_in_quarantine(hold: HoldOfRun) -> Iterator[None]:
         yield
     finally:
         _quarantine.release()
-
-
-def _child_of_this_thread() -> Child:
-    child: Child | None = getattr(_this_thread, "child", None)
-    if child is None or not child.is_alive:
-        child = _this_thread.child = Child()
-    return child
 
 
 def _modules_of(app: Celery) -> list[str]:

@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 PROGRESS_SECONDS = 0.5
 """Progress is written at most this often."""
+AWAY_SECONDS = 5
+"""With MongoDB away it is not tried for so long: each try would hold up the attempt."""
 
 
 class HoldOfRun(Protocol):
@@ -119,11 +121,12 @@ class Run:
         told = (min(int(percent), 99), stage)
         if told == self._told or monotonic() - self._told_at < PROGRESS_SECONDS:
             return
-        self._told, self._told_at = told, monotonic()
         try:
             still_ours = store().progress(self.job.id, self.token, percent=told[0], stage=stage)
-        except DatabaseUnavailable:
-            return  # the next one tells more
+        except DatabaseUnavailable:  # the next one tells more; the provider's text does not wait for it
+            self._told_at = monotonic() + AWAY_SECONDS
+            return
+        self._told, self._told_at = told, monotonic()
         if not still_ours:
             raise LeaseLost
 

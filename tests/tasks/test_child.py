@@ -45,12 +45,12 @@ def behave() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where misbehaving children leave their pids. The child of this thread is kept from test to test."""
+    """Where misbehaving children leave their pids. A child that has done its job is kept from test to test."""
     pids = tmp_path_factory.mktemp("pids")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MISBEHAVING", str(pids))
         yield pids
-        vars(module._this_thread).clear()
+        end_kept_children()
 
 
 @pytest.fixture(autouse=True)
@@ -76,10 +76,14 @@ def perform(job: Job, hold: Hold | None = None) -> Made:
     return perform_in_child(task_of(job.kind), Run(job, hold or hold_of(job)))
 
 
+def end_kept_children() -> None:
+    while module._idle:
+        module._idle.pop().kill()
+
+
 def kept_child() -> Child:
-    """The child of this thread."""
-    child: Child = module._this_thread.child
-    return child
+    """The child that the next job gets."""
+    return module._idle[-1]
 
 
 class Attempt:
@@ -159,7 +163,7 @@ def test_what_a_child_raises_arrives_as_it_was_and_the_rest_as_an_error_of_our_s
     assert vars(raised.value) == state
 
 
-def test_a_slot_keeps_its_child_for_its_next_jobs() -> None:
+def test_a_child_that_has_done_its_job_is_kept_for_the_next() -> None:
     perform(claimed())
     first = kept_child().pid
     with pytest.raises(JobError):
@@ -169,6 +173,7 @@ def test_a_slot_keeps_its_child_for_its_next_jobs() -> None:
 
 
 def test_the_traceback_of_a_broken_handler_is_in_the_childs_log_under_its_job(capfd: pytest.CaptureFixture[str]) -> None:
+    end_kept_children()  # they write to where the test before them looked
     job = claimed(misbehaving.fall_over)
     outcome = Attempt(job).outcome()  # by a child that writes to this test's log
     assert isinstance(outcome, JobError)
@@ -219,14 +224,18 @@ def test_a_job_handed_back_in_the_last_moment_makes_no_call(directory: Path) -> 
         (misbehaving.end_itself, "ended by itself, with exit status 3"),
     ],
 )
-def test_a_child_that_dies_is_an_attempt_that_says_how_and_its_neighbour_goes_on(deed: misbehaving.Deed, how: str) -> None:
-    perform(claimed())
-    neighbour = kept_child().pid
+def test_a_child_that_dies_is_an_attempt_that_says_how_and_its_neighbour_goes_on(
+    deed: misbehaving.Deed, how: str, directory: Path
+) -> None:
+    hanging = claimed(misbehaving.hang)
+    neighbour = Attempt(hanging)
+    (pid,) = pids_left(directory, hanging)
     lost = Attempt(claimed(deed)).outcome()
     assert isinstance(lost, WorkerLost)
     assert str(lost) == f"The process that ran the job {how}."
-    perform(claimed())
-    assert kept_child().pid == neighbour
+    assert runs(pid)
+    neighbour.hold.finish("cancelled")
+    assert isinstance(neighbour.outcome(), Cancelled)
 
 
 def test_a_kept_child_that_died_meanwhile_is_replaced() -> None:
@@ -237,17 +246,19 @@ def test_a_kept_child_that_died_meanwhile_is_replaced() -> None:
     assert isinstance(perform(claimed()), Made)
 
 
-def test_the_child_of_a_slot_that_was_taken_away_is_gone() -> None:
-    pids: list[int] = []
+def test_a_child_outlives_the_slot_that_asked_for_it() -> None:
+    assert isinstance(Attempt(claimed()).outcome(), Made)  # in a thread that is gone now
+    child = kept_child()
+    perform(claimed())
+    assert kept_child() is child
 
-    def serve() -> None:
-        perform(claimed())
-        pids.append(kept_child().pid)
 
-    slot = Thread(target=serve)
-    slot.start()
-    slot.join(PATIENCE_SECONDS)
-    wait_for(lambda: not runs(pids[0]) and not zombies(), "the child to be gone and buried")
+def test_no_more_children_are_kept_than_are_of_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE_CHILDREN", len(module._idle))
+    taken = [module._take_child() for _ in range(len(module._idle) + 1)]
+    for child in taken:
+        module._keep_child(child)
+    assert [child.is_alive for child in taken] == [True] * (len(taken) - 1) + [False]
 
 
 def test_a_hold_that_ends_kills_the_child_and_what_it_started(directory: Path) -> None:
@@ -301,13 +312,10 @@ class TestWithACrashBehindIt:
         assert crashed is not None
         return crashed
 
-    def test_its_child_is_no_other_jobs(self, database: Any) -> None:
-        perform(claimed())
-        kept = kept_child().pid
+    def test_it_dies_alone_and_the_next_one_has_its_place(self, database: Any) -> None:
         with pytest.raises(WorkerLost):
             perform(self.crashed(database, misbehaving.kill_itself))
-        perform(claimed())
-        assert kept_child().pid == kept
+        assert isinstance(perform(self.crashed(database)), Made)
 
     def test_it_waits_for_a_place_and_hears_of_its_cancel_meanwhile(self, database: Any, directory: Path) -> None:
         hanging = self.crashed(database, misbehaving.hang)
