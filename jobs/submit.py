@@ -16,6 +16,7 @@ from jobs.life import Status
 from jobs.sending import send
 from jobs.store import store
 from queues.catalogue import kind_named
+from queues.steps import Step, reached
 
 log = structlog.get_logger()
 
@@ -38,6 +39,8 @@ class Order:
     priority: Priority = "normal"
     run_at: datetime | None = None
     expires_in_seconds: float | None = None
+    expires_at: datetime | None = None
+    """The same as a time; `expires_in_seconds` is the stronger."""
 
     def document(self) -> Document:
         made = new_document(
@@ -52,6 +55,7 @@ class Order:
         made["priority"] = self.priority
         if self.run_at is not None:
             made |= {"status": Status.SCHEDULED.value, "not_before": self.run_at}
+        made["expires_at"] = self.expires_at
         if self.expires_in_seconds is not None:
             made["expires_at"] = timedelta(seconds=self.expires_in_seconds)
         return made
@@ -64,6 +68,7 @@ def submit(order: Order) -> Job:
         DatabaseUnavailable: nothing was accepted, as far as we know.
     """
     job = store().insert(order.document(), by=process_name())
+    reached(Step.DISPATCHED, job.id)
     return _send_new([job])[0]
 
 

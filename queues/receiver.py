@@ -133,7 +133,7 @@ class Receiver:
 
     def _take(self, queue: Queue, message: Message) -> None:
         try:
-            job = decode(message.body)
+            job = decode(message.body, message.message_id)
             if job.kind != self.kind:
                 raise MalformedMessage(f"field type is {job.kind!r}, but this is the queue of {self.kind}")
         except MalformedMessage as error:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from celery import Celery
-
 import tasks.worker  # noqa: F401 - connects the worker's signals
 from monitoring.events import QueueEvents
+from tasks.calls import SubmittingCelery
 
-app = Celery("pressroom", config_source="celeryconfig", events=QueueEvents)
+app = SubmittingCelery("pressroom", config_source="celeryconfig", events=QueueEvents)

@@ -32,6 +32,7 @@ from tasks.beat import Held, beat
 from tasks.child import perform_in_child
 from tasks.claiming import claim_or_settle, is_last_receive
 from tasks.hold import Hold
+from tasks.intake import take_in
 from tasks.leaving import is_leaving
 from tasks.patience import patiently
 from tasks.pool import current_slot
@@ -62,6 +63,9 @@ class JobTask(Task):
         if delivery is None:  # let go of since: nothing is ours any more
             raise Ignore
         reached(Step.ARRIVED, job_id)
+        if delivery.job.order is not None:  # not a job yet
+            self._settle(delivery, patiently(partial(take_in, self.kind, self.payload, delivery)))
+            raise Ignore
         token = uuid4().hex
         claimed = patiently(partial(claim_or_settle, self.kind, delivery, token=token, worker=self.request.hostname))
         if not isinstance(claimed, Job):

@@ -83,9 +83,12 @@ def let_go() -> None:
 
 
 def _replace_last_receives() -> None:
-    """A message on its last receive is not put back: its job forgets it, and the relay sends another."""
+    """A message on its last receive is not put back: its job forgets it, and the relay sends another.
+
+    (One that orders a job which is not there yet has no job to forget it. SQS keeps it as a dead letter.)
+    """
     for delivery in deliveries().all():
-        if not is_last_receive(kind_named(delivery.job.kind), delivery.message):
+        if delivery.job.order is not None or not is_last_receive(kind_named(delivery.job.kind), delivery.message):
             continue
         try:
             store().forget_message(delivery.job.job_id, delivery.message.message_id)

@@ -20,7 +20,7 @@ SERVERS_OF_COMPOSE = {"mongo", "sqs", "queues", "door"}
 """What compose runs besides the Procfile's processes."""
 MODULES_OF_TASKS = {
     "__init__",
-    *("application", "attempt", "beat", "child", "child_process", "claiming", "hold", "job_task", "kinds"),
+    *("application", "attempt", "beat", "calls", "child", "child_process", "claiming", "hold", "intake", "job_task", "kinds"),
     *("leaving", "liveness", "patience", "pool", "results", "run", "worker"),
 }
 """Modules of `tasks/` that are no kind."""
