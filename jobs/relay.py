@@ -23,10 +23,12 @@ from jobs.dispatch import Dispatches, process_name
 from jobs.document import Job
 from jobs.effects import perform_pending, perform_pending_of
 from jobs.expressions import NOW, literal
+from jobs.files import StorageUnavailable
 from jobs.life import Status
 from jobs.overdue import Overdue
 from jobs.pace import Pace
 from jobs.pace import pace as configured_pace
+from jobs.retention import clear_away
 from jobs.sending import send
 from jobs.shares import take_next
 from jobs.store import store
@@ -112,6 +114,7 @@ class Relay:
             self._try(f"sending {kind}", partial(self._send_kind, kind))
             self._try(f"dead letters of {kind}", partial(self._clear, kind))
         self._try("users' shares", self._fill_places)
+        self._try("clearing away", self._clear_away)
         self._try("the relay's own document", self._record)
 
     def _try(self, what: str, part: Callable[[], None]) -> None:
@@ -120,7 +123,7 @@ class Relay:
             return
         try:
             part()
-        except (DatabaseUnavailable, QueueError) as error:
+        except (DatabaseUnavailable, QueueError, StorageUnavailable) as error:
             self._fail(what, str(error))
         except Exception as error:
             if what not in self._faults:
@@ -172,23 +175,26 @@ class Relay:
                 self._report.done["jobs with effects"] += 1
 
     def _send_kind(self, kind: str) -> None:
-        """Nothing is taken, and so nothing written, while the queue can't be asked."""
+        """Nothing is taken, and so nothing written, while the queue can't be asked. Without open jobs it is not asked."""
+        unsent, sent = self._dispatches.unsent(kind, MOST), self._dispatches.count_sent(kind)
+        if not unsent and not sent:
+            self._short.pop(kind, None)
+            return
         shown = sum(queue_for(kind, lane).count() for lane in kind_named(kind).lanes)
-        missing = self._missing(kind, shown)
-        self._send("sent", self._dispatches.unsent(kind, MOST))
+        missing = self._missing(kind, sent - shown)
+        self._send("sent", unsent)
         if missing:
             self._send("lost", self._dispatches.longest_sent(kind, min(missing, MOST)))
         if self._is_time(f"silent {kind}", self._pace.silent / 10):
             self._send("silent", self._dispatches.silent(kind, MOST))
 
-    def _missing(self, kind: str, shown: int) -> int:
+    def _missing(self, kind: str, short: int) -> int:
         """How many messages the queue has lost: what it has shown too few for long, and still does.
 
         (Of an ordered kind one message may stand for several jobs, so its numbers say nothing.)
         """
         if kind_named(kind).fifo:
             return 0
-        short = self._dispatches.count_sent(kind) - shown
         if short <= 0:
             self._short.pop(kind, None)
             return 0
@@ -208,6 +214,10 @@ class Relay:
     def _clear(self, kind: str) -> None:
         if self._is_time(f"dead letters {kind}", self._pace.silent / 2) and (n := drop_settled(kind, self._stopping.is_set)):
             self._report.done["dead letters dropped"] += n
+
+    def _clear_away(self) -> None:
+        if self._is_time("clearing away", self._pace.silent) and (n := clear_away()):
+            self._report.done["things cleared away"] += n
 
     def _record(self) -> None:
         report = {"done": dict(self._report.done), "faults": dict(self._report.faults)}

@@ -52,7 +52,11 @@ DEAD_LETTER_QUEUES: dict[Role, tuple[str, ...]] = {
     Role.RELAY: (*SEND, *RECEIVE),
     Role.OPERATOR: (*LOOK, "SendMessage", *RECEIVE, *MAKE),
 }
-MEDIA_OBJECTS: dict[Role, tuple[str, ...]] = {Role.PRODUCER: ("GetObject",), Role.WORKER: ("PutObject",)}
+MEDIA_OBJECTS: dict[Role, tuple[str, ...]] = {
+    Role.PRODUCER: ("GetObject",),
+    Role.WORKER: ("PutObject", "DeleteObject"),  # its rounds, as the relay's, delete what nobody needs any more
+    Role.RELAY: ("DeleteObject",),
+}
 MEDIA_BUCKET: dict[Role, tuple[str, ...]] = {Role.PRODUCER: ("ListBucket",)}
 """Without it S3 answers 403, not 404, where a file is gone."""
 

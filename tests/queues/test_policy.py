@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files as resources
 from io import BytesIO
 from pathlib import Path
@@ -92,6 +93,13 @@ def failed_job(database: Any) -> dict[str, Any]:
     return job
 
 
+def file_to_clear_away(database: Any) -> None:
+    """What an attempt made long ago that did not win."""
+    long_ago = datetime.now(UTC) - timedelta(days=2)
+    record = {"_id": "lost/image.png", "job_id": "gone", "key": "gone/lost/image.png", "is_judged": False}
+    database.media.insert_one({**record, "created_at": long_ago})
+
+
 def produce(database: Any, rights: Rights, tmp_path: Path) -> None:
     job = submit(Order(kind="articles", payload=TOPIC, user_id="ada"))
     assert job.message_id
@@ -110,11 +118,12 @@ def work(database: Any, rights: Rights, tmp_path: Path) -> None:
     queue_for("articles").send(Outgoing("not to be read"))
     dead_letters_to_look_at(database)
     failed_job(database)
+    file_to_clear_away(database)
 
     def is_done() -> bool:
         used = {action for action, _ in rights.used["worker"]}
         jobs = [store().get(job.id) for job in done]
-        return all(job and job.status == "completed" for job in jobs) and len(used) >= 7
+        return all(job and job.status == "completed" for job in jobs) and len(used) >= 8
 
     with Worker(tmp_path / "log", *KINDS) as worker:
         wait_for(lambda: is_done() or rights.denied["worker"], "the jobs", worker)
@@ -123,6 +132,7 @@ def work(database: Any, rights: Rights, tmp_path: Path) -> None:
 def relay(database: Any, rights: Rights, tmp_path: Path) -> None:
     dead_letters_to_look_at(database)
     job = failed_job(database)
+    file_to_clear_away(database)
     database.jobs.insert_one(document("queued", dispatch={"n": 0, "by": None, "until": None, "at": None}))
     a_relay = Relay(KINDS)
 
