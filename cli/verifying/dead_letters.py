@@ -14,11 +14,12 @@ VISIBILITY_SECONDS = 60
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One of them: the job it names, if it can be read, and the reason it came with."""
+    """One of them: the job it names, if it can be read, the reason it came with, and the message's body."""
 
     kind: str
     job_id: str | None
     reason: str
+    body: str
 
 
 class DeadLetters:
@@ -45,4 +46,4 @@ def _letter(kind: str, message: Message) -> DeadLetter:
     except ValueError:
         body = None
     job_id = body.get("jobId") if isinstance(body, dict) else None
-    return DeadLetter(kind, job_id if isinstance(job_id, str) else None, message.attributes.get("Reason", ""))
+    return DeadLetter(kind, job_id if isinstance(job_id, str) else None, message.attributes.get("Reason", ""), message.body)

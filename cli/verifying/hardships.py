@@ -29,7 +29,7 @@ def longer_than_visible(play: Play) -> None:
 
 def deploy(play: Play) -> None:
     """SIGTERM to every worker's process group, others in their place: no attempt is lost, nothing is paid for twice."""
-    leaving = _load_and(play, signal.SIGTERM)
+    leaving = _load_and(play, signal.SIGTERM, UNDER_LOAD)
     play.did(f"{len(leaving)} SIGTERM")
     play.completed()
     for worker in leaving:
@@ -39,7 +39,7 @@ def deploy(play: Play) -> None:
 
 def power_cut(play: Play) -> None:
     """SIGKILL to every worker at once, with all that it runs."""
-    leaving = _load_and(play, signal.SIGKILL)
+    leaving = _load_and(play, signal.SIGKILL, UNDER_LOAD // 2)  # each of them goes on in a process of its own
     play.did(f"{len(leaving)} kills")
     play.completed()
 
@@ -61,9 +61,9 @@ def poison(play: Play) -> None:
     play.expect(job.status is Status.FAILED, f"the poison job {job.id} is {job.status}, not failed")
 
 
-def _load_and(play: Play, number: signal.Signals) -> list[WorkerProcess]:
-    """Send the fleet this signal while it runs twenty jobs."""
-    orders = [*(article() for _ in range(UNDER_LOAD - 5)), *(video() for _ in range(5))]
+def _load_and(play: Play, number: signal.Signals, jobs: int) -> list[WorkerProcess]:
+    """Send the fleet this signal while it runs so many jobs, a quarter of them videos."""
+    orders = [video() if place % 4 == 0 else article() for place in range(jobs)]
     for order in orders:
         play.treat(order, wait_seconds=LOAD_SECONDS)
     ids = play.submit(*orders)

@@ -25,7 +25,7 @@ KINDS_OF_FLEET = ("articles", "videos")
 KIND_APART = "images"
 """Served by workers that a scenario starts for itself."""
 WORKERS = 2
-SLOTS = 24
+SLOTS = 12
 PATIENCE_SECONDS_LEAST = 120
 PATIENCE_LEASES = 10
 END_SECONDS = 10

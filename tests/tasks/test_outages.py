@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from devstack.ai_service import AiService
+from devstack.forwarder import Forwarder
 from jobs.document import Job
 from jobs.life import Status
 from jobs.store import store
 from jobs.submit import Order, submit, submit_many
 from queues.queue import dead_letters_of, queue_for
-from tests.forwarder import Forwarder
 from tests.sqs import SqsProxy
 from tests.tasks.conftest import StartWorker
 from tests.tasks.test_worker import host_and_port

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from devstack.ai_service import AiService
+from devstack.forwarder import Forwarder
 from jobs.life import Status
 from jobs.store import store
 from jobs.submit import Order, submit
@@ -19,7 +20,6 @@ from queues.queue import Outgoing, dead_letters_of, queue_for
 from queues.receiver import VISIBILITY_BEYOND_LEASE_SECONDS
 from queues.wire import JobMessage
 from settings import CHECKOUT
-from tests.forwarder import Forwarder
 from tests.tasks.conftest import StartWorker
 from tests.workers import finished, finished_or_none, wait_for
 

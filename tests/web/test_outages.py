@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from devstack.forwarder import Forwarder
 from jobs.store import store
 from queues import clients
-from tests.forwarder import Forwarder
 from tests.sqs import SqsProxy
 from tests.tasks.test_worker import host_and_port
 
