@@ -33,7 +33,7 @@ class WorkerDocument:
     started_at: datetime
     seen_at: datetime
     last_receive: Mapping[str, datetime]
-    """By kind: when SQS last answered a receive, or when the worker began to ask."""
+    """By kind: when SQS last answered a receive, or when the worker began to ask; of its lanes, the one of longest ago."""
     last_attempt: Mapping[str, datetime]
     """By kind: when a receive last came to its end, be it in vain."""
     receives_per_minute: Mapping[str, float] = field(default_factory=dict)

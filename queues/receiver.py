@@ -1,22 +1,27 @@
-"""Receive messages of one queue on a thread of its own, as many as the process has room for."""
+"""Receive messages of one queue on a thread of its own, as many as the process has room for.
+
+A kind's lanes are a queue each, and share its room by turns (`queues.turns`); nobody above knows of them.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from threading import Event, Thread
 from time import monotonic
 from typing import ClassVar
 
 import structlog
 
-from queues.catalogue import kind_named
+from queues.catalogue import NORMAL, kind_named
 from queues.clients import QueueError, QueueMissing
 from queues.deliveries import Deliveries, SetAside, Settlement, Visible
 from queues.limits import BATCH_MESSAGES
 from queues.per_minute import PerMinute
 from queues.queue import Message, Queue, queue_for
 from queues.steps import Step, reached
+from queues.turns import Turns
 from queues.wire import MalformedMessage, UnknownVersion, decode
 from settings import settings
 
@@ -37,17 +42,23 @@ running: set[Receiver] = set()
 
 
 class Receiver:
-    """Long-polls a kind's queue while there is room, and takes what comes into the registry. SQS being away is waited out.
+    """Long-polls a queue of a kind while there is room, and takes what comes into the registry. SQS being away is waited out.
 
+    With `turns` it is one of several lanes: what it knows to be there it asks for in its turn, without waiting. Its long polls
+    ask for one message then, because the other lanes take the room meanwhile; what comes on top waits in the process.
     With room and not paused, an attempt is made at least every `SQS_WAIT_TIME_SECONDS`, half a lease and six seconds.
     """
 
     paused: ClassVar[Callable[[str], bool]] = lambda kind: False
     """Whether a kind's queue is paused, for every receiver of the process. Asked before each receive, so it must be quick."""
 
-    def __init__(self, kind: str, held: Deliveries) -> None:
+    def __init__(self, kind: str, held: Deliveries, lane: str = NORMAL, turns: Turns | None = None) -> None:
         self.kind = kind
+        self.lane = lane
         self._held = held
+        self._turns = turns
+        self._found_empty = False
+        self._failures = 0
         self._stopped = Event()
         self.last_receive = monotonic()
         """When SQS last answered."""
@@ -59,7 +70,7 @@ class Receiver:
         """Whether the last look found room."""
         self.is_paused = False
         """Whether the last look found the queue paused: nothing is received then."""
-        self._thread = Thread(target=self._run, name=f"receiver-{kind}", daemon=True)
+        self._thread = Thread(target=self._run, name=f"receiver-{kind}-{lane}", daemon=True)
 
     def start(self) -> None:
         running.add(self)
@@ -81,30 +92,44 @@ class Receiver:
         return not self.is_alive
 
     def _run(self) -> None:
-        failures = 0
         while not self._stopped.is_set():
             room = self._look()
             if not room:
-                continue
-            try:
-                reached(Step.POLLING, self.kind)
-                queue = queue_for(self.kind)
-                messages = queue.receive(room, visibility_seconds=settings().lease_seconds + VISIBILITY_BEYOND_LEASE_SECONDS)
-            except QueueError as error:
-                failures += 1
-                self.last_attempt = monotonic()
-                self._wait_out(failures, error)
-                continue
-            self.last_receive = self.last_attempt = monotonic()
-            self.received.count(len(messages))
-            if failures:
-                log.info("the queue answers again", kind=self.kind)
-                failures = 0
-            if self._stopped.is_set():
-                self._let_go(queue, messages)
+                self._found_empty = False
+            elif self._found_empty or self._turns is None:
+                with self._resting():
+                    self._ask(room if self._turns is None else 1)
             else:
-                for message in self._unless_paused(queue, messages):
-                    self._take(queue, message)
+                self._ask_in_turn(self._turns)
+            if self._failures:
+                with self._resting():
+                    self._wait_out()
+
+    def _ask_in_turn(self, turns: Turns) -> None:
+        with turns.turn(self.lane, ROOM_SECONDS) as most:
+            if room := min(most, self._held.wait_for_room(0, self.kind)):  # another lane may have taken it
+                turns.asked(self.lane, self._ask(room, wait_seconds=0))
+
+    def _resting(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._turns is None else self._turns.rest(self.lane)
+
+    def _ask(self, most: int, wait_seconds: int | None = None) -> int:
+        """Receive once, and take what comes; how many messages that were."""
+        visible_in = settings().lease_seconds + VISIBILITY_BEYOND_LEASE_SECONDS
+        try:
+            reached(Step.POLLING, self.kind)
+            queue = queue_for(self.kind, self.lane)
+            messages = queue.receive(most, visibility_seconds=visible_in, wait_seconds=wait_seconds)
+        except QueueError as error:
+            self._fail(error)
+            return 0
+        self._succeed(messages)
+        if self._stopped.is_set():
+            self._let_go(queue, messages)
+        else:
+            for message in self._unless_paused(queue, messages):
+                self._take(queue, message)
+        return len(messages)
 
     def _unless_paused(self, queue: Queue, messages: list[Message]) -> list[Message]:
         """What to take: where the queue was paused during the long poll, only what would be a dead letter if put back."""
@@ -125,10 +150,23 @@ class Receiver:
         self.had_room, self.is_paused = room > 0, is_paused
         return 0 if is_paused or self._stopped.is_set() else min(room, BATCH_MESSAGES)
 
-    def _wait_out(self, failures: int, error: QueueError) -> None:
-        if failures == 1 or isinstance(error, QueueMissing):
-            log.warning("can't receive; trying on", kind=self.kind, reason=str(error))
-        longest = min(BACKOFF_SECONDS * 2 ** min(failures, 10), settings().lease_seconds * BACKOFF_MOST_LEASES)
+    def _succeed(self, messages: list[Message]) -> None:
+        self.last_receive = self.last_attempt = monotonic()
+        self.received.count(len(messages))
+        self._found_empty = not messages
+        if self._failures:
+            log.info("the queue answers again", kind=self.kind, lane=self.lane)
+            self._failures = 0
+
+    def _fail(self, error: QueueError) -> None:
+        self.last_attempt = monotonic()
+        self._found_empty = False
+        self._failures += 1
+        if self._failures == 1 or isinstance(error, QueueMissing):
+            log.warning("can't receive; trying on", kind=self.kind, lane=self.lane, reason=str(error))
+
+    def _wait_out(self) -> None:
+        longest = min(BACKOFF_SECONDS * 2 ** min(self._failures, 10), settings().lease_seconds * BACKOFF_MOST_LEASES)
         self._stopped.wait(random.uniform(longest / 2, longest))
 
     def _take(self, queue: Queue, message: Message) -> None:

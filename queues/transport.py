@@ -17,10 +17,12 @@ from typing import Any
 
 from kombu.transport import virtual
 
+from queues.catalogue import kind_named
 from queues.clients import sqs
 from queues.deliveries import Delivery, Leave, Visible, deliveries
 from queues.receiver import Receiver
 from queues.settling import settler
+from queues.turns import Turns
 
 
 class QoS(virtual.QoS):
@@ -42,14 +44,14 @@ class QoS(virtual.QoS):
 
 
 class Channel(virtual.Channel):
-    """Consumes queues by receivers."""
+    """Consumes kinds by receivers, one for each lane; a lane is no affair of Celery's."""
 
     QoS = QoS
     do_restore = False
 
     def __init__(self, connection: Transport, **kwargs: Any) -> None:
         super().__init__(connection, **kwargs)
-        self._receivers: dict[str, Receiver] = {}
+        self._receivers: dict[str, list[Receiver]] = {}
 
     def queue_declare(self, queue: str | None = None, passive: bool = False, **kwargs: Any) -> Any:
         """Nothing is asked of SQS: queues are made by provisioning alone, and looked up when used."""
@@ -57,22 +59,20 @@ class Channel(virtual.Channel):
 
     def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any) -> None:
         super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)
-        receiver = Receiver(queue, deliveries())
-        self._receivers[consumer_tag] = receiver
-        receiver.start()
+        lanes = kind_named(queue).lanes
+        turns = Turns() if len(lanes) > 1 else None
+        self._receivers[consumer_tag] = [Receiver(queue, deliveries(), lane, turns) for lane in lanes]
+        for receiver in self._receivers[consumer_tag]:
+            receiver.start()
 
     def basic_cancel(self, consumer_tag: str) -> None:
-        receiver = self._receivers.pop(consumer_tag, None)
-        if receiver is not None:
+        for receiver in self._receivers.pop(consumer_tag, []):
             receiver.stop()
         super().basic_cancel(consumer_tag)
 
     def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:
         super().basic_qos(prefetch_size, prefetch_count, apply_global)
         deliveries().set_capacity(prefetch_count)
-
-    def receivers(self) -> list[Receiver]:
-        return list(self._receivers.values())
 
 
 class Transport(virtual.Transport):

@@ -11,6 +11,8 @@ import logging
 import math
 import os
 from collections.abc import Callable
+from itertools import groupby
+from operator import attrgetter
 from threading import Event, Lock, Thread
 from time import monotonic, sleep
 
@@ -61,13 +63,14 @@ class Liveness:
 
     def _run(self) -> None:
         while not self._stopped.wait(pace().look):
-            receivers = sorted(receiver.running, key=lambda each: each.kind)
+            receivers = sorted(receiver.running, key=attrgetter("kind"))
             if monotonic() - self._written_at >= pace().beat:
                 self._write(receivers)
             if not _is_ending() and (stuck := self._stuck(receivers)):
                 self._end(stuck)
 
     def _write(self, receivers: list[Receiver]) -> None:
+        by_kind = {kind: [*lanes] for kind, lanes in groupby(receivers, key=attrgetter("kind"))}
         try:
             with self._writing:
                 if self._stopped.is_set():
@@ -75,9 +78,9 @@ class Liveness:
                 self._document.write(
                     slots=self._slots(),
                     running=len(state.active_requests),
-                    last_receive={each.kind: each.last_receive for each in receivers},
-                    last_attempt={each.kind: each.last_attempt for each in receivers},
-                    receives_per_minute={each.kind: each.received.rate for each in receivers},
+                    last_receive={kind: min(each.last_receive for each in lanes) for kind, lanes in by_kind.items()},
+                    last_attempt={kind: min(each.last_attempt for each in lanes) for kind, lanes in by_kind.items()},
+                    receives_per_minute={kind: sum(each.received.rate for each in lanes) for kind, lanes in by_kind.items()},
                 )
         except (DatabaseUnavailable, PyMongoError) as error:
             log.warning("the worker's document could not be written; trying on", worker=self._node, reason=str(error))
@@ -93,7 +96,7 @@ class Liveness:
         log.critical(
             "the worker does not receive any more; it ends, to be started anew",
             worker=self._node,
-            queues=[each.kind for each in stuck],
+            queues=sorted({each.kind for each in stuck}),
             silent_seconds=round(monotonic() - min(each.last_attempt for each in stuck)),
         )
         worker_shutting_down.send(sender=self._node, sig="SIGTERM", how="Warm", exitcode=STUCK)

@@ -17,7 +17,7 @@ from jobs.life import Status
 from jobs.media import media_of
 from jobs.retry import retry as start_over
 from jobs.store import store
-from jobs.submit import Order, submit
+from jobs.submit import Order, Priority, submit
 from providers.choice import PROVIDERS
 from providers.requests import Payload
 from queues.catalogue import KINDS
@@ -58,6 +58,7 @@ class JobOrder(Payload):
 
     type: str
     payload: BaseModel
+    priority: Priority = Field(default="normal", description="`high` starts before what waits as `normal`.")
     provider: Provider | None = Field(default=None, description="The AI provider to ask. Left out: the server's own choice.")
     model_id: ModelId | None = Field(default=None, description="The model to ask for. Left out: the provider's own choice.")
 
@@ -102,7 +103,7 @@ class NoQuery(Shape):
         body=JOB_ORDER,
         examples={
             "An article": {"type": "articles", "payload": {"topic": "Growing tomatoes", "wordCount": 400}},
-            "An image": {"type": "images", "payload": {"prompt": "A lighthouse at dawn"}, "provider": "local"},
+            "An image": {"type": "images", "payload": {"prompt": "A lighthouse at dawn"}, "priority": "high"},
             "A video": {"type": "videos", "payload": {"prompt": "Waves on a beach", "duration": 3}},
         },
         replies={202: Reply(what="The job, accepted.", shape=JobShape, example=QUEUED_JOB)},
@@ -115,7 +116,14 @@ def create() -> Response:
     drains().refuse_order(order.type)
     payload = order.payload.model_dump(mode="json", by_alias=True)
     job = submit(
-        Order(kind=order.type, payload=payload, user_id=current_user().id, provider=order.provider, model_id=order.model_id)
+        Order(
+            kind=order.type,
+            payload=payload,
+            user_id=current_user().id,
+            priority=order.priority,
+            provider=order.provider,
+            model_id=order.model_id,
+        )
     )
     about(job.id)
     return accepted(JobShape.of(job), job_path(job.id))

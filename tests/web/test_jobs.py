@@ -14,6 +14,7 @@ from jobs.submit import Order, submit
 from providers.choice import PROVIDERS
 from queues.catalogue import KINDS
 from tests.conftest import NOWHERE
+from tests.jobs.waiting import in_queue
 from tests.web.working import ARTICLE, PICTURE, fail, finish_article, finish_image
 
 ARTICLE_ORDER = {"type": "articles", "payload": {"topic": "Bees", "wordCount": 60}}
@@ -43,19 +44,34 @@ def test_a_job_is_answered_whole_and_says_where_it_is(client: FlaskClient, datab
     assert (stored["provider"], stored["model_id"], stored["payload"]["wordCount"]) == ("local", "m-1", 60)
 
 
+def test_a_job_of_high_priority_is_sent_to_the_high_lane(client: FlaskClient) -> None:
+    high = client.post("/api/jobs", json={**ARTICLE_ORDER, "priority": "high"}).get_json()
+    normal = client.post("/api/jobs", json={**ARTICLE_ORDER, "priority": "normal"}).get_json()
+    assert (high["priority"], normal["priority"]) == ("high", "normal")
+    assert (in_queue(lane="high"), in_queue(lane="normal")) == ({high["jobId"]: 1}, {normal["jobId"]: 1})
+
+
+def test_another_priority_is_refused_with_those_there_are(client: FlaskClient, database: Any) -> None:
+    answer = client.post("/api/jobs", json={**ARTICLE_ORDER, "priority": "urgent"})
+    (error,) = answer.get_json()["errors"]
+    assert (answer.status_code, error["field"]) == (422, "priority")
+    assert "'normal'" in error["message"]
+    assert database.jobs.count_documents({}) == 0
+
+
 def test_with_sqs_away_a_job_is_accepted_all_the_same(client: FlaskClient, environment: Any) -> None:
     environment(AWS_ENDPOINT_URL=f"http://{NOWHERE}", AWS_ENDPOINT_URL_SQS=f"http://{NOWHERE}")
     answer = client.post("/api/jobs", json=ARTICLE_ORDER)
     assert (answer.status_code, answer.get_json()["messageId"]) == (202, None)
 
 
-@pytest.mark.parametrize("field", ["priority", "runAt", "expiresIn", "callbackUrl", "metadata", "colour"])
+@pytest.mark.parametrize("field", ["runAt", "expiresIn", "callbackUrl", "metadata", "colour"])
 def test_fields_that_do_not_act_are_refused_by_name(client: FlaskClient, database: Any, field: str) -> None:
     answer = client.post("/api/jobs", json={**ARTICLE_ORDER, field: "high"})
     assert answer.status_code == 422
     (error,) = answer.get_json()["errors"]
     assert error["field"] == field
-    assert error["message"].startswith(f"{field} is an unknown field: leave it out; known here are type, payload, provider")
+    assert error["message"].startswith(f"{field} is an unknown field: leave it out; known here are type, payload, priority")
     assert database.jobs.count_documents({}) == 0
 
 
