@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import cache
 from threading import Lock
 from time import monotonic
@@ -187,6 +188,12 @@ class Database:
         """
         with available():
             self._database.command("ping")
+
+    def now(self) -> datetime:
+        """MongoDB's time."""
+        with available():
+            told: datetime = self._database.command("hello")["localTime"]
+        return told.replace(tzinfo=UTC)
 
     def prepare(self) -> None:
         """Make the collections, the validator and the indexes; what stands already costs one look."""

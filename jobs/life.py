@@ -77,5 +77,6 @@ TRANSITIONS: dict[str, Transition] = {
     "expire": Transition(UNSTARTED, Status.EXPIRED),
     # after the end
     "requeue": Transition(frozenset({Status.FAILED, Status.EXPIRED, Status.CANCELLED}), Status.QUEUED),
+    "dismiss": Transition(frozenset({Status.FAILED}), None),
     "effect_done": Transition(frozenset(Status), None),
 }

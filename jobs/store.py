@@ -356,11 +356,14 @@ class JobStore(Verbs):
 
     # -- after the end
 
-    def requeue(self, job_id: str, *, by: str) -> Job | None:
-        """Start the job over: its attempts are new, its dispatch is taken by `by`, who must send the message."""
+    def requeue(self, job_id: str, *, by: str, failed_at: datetime | None = None, operator: str | None = None) -> Job | None:
+        """Start the job over: its attempts are new, its dispatch is taken by `by`, who must send the message.
+
+        With `failed_at` only if it failed then, and nothing was done about it since. Its history names the `operator`.
+        """
         return self._write(
             "requeue",
-            {"_id": job_id},
+            {"_id": job_id, **({} if failed_at is None else _failed(failed_at))},
             {
                 "attempts": 0,
                 "crashes": 0,
@@ -378,12 +381,27 @@ class JobStore(Verbs):
                 # what was paid for is gone on with; a cancelled generation is gone at the provider too
                 "checkpoint": {"$cond": [{"$eq": ["$status", Status.CANCELLED.value]}, literal({}), "$checkpoint"]},
             },
+            note={"by": literal(operator)} if operator else None,
         )
+
+    def dismiss(self, job_id: str, *, failed_at: datetime, operator: str) -> bool:
+        """An operator drops the dead letters of a job that failed then. It stays failed, and its user can start it over."""
+        changes: Document = {
+            "error": {"$mergeObjects": ["$error", {"dropped": {"by": literal(operator), "at": NOW}}]},
+            "effects": {"$filter": {"input": "$effects", "cond": {"$ne": ["$$this.does", "dead_letter"]}}},
+        }
+        guard = {"_id": job_id, **_failed(failed_at)}
+        return self._write("dismiss", guard, changes, note={"by": literal(operator)}) is not None
 
     def effect_done(self, job_id: str, key: str) -> None:
         """Strike out an effect that was performed."""
         kept = {"$filter": {"input": "$effects", "cond": {"$ne": ["$$this.key", literal(key)]}}}
         self._write("effect_done", {"_id": job_id, "effects.key": key}, {"effects": kept})
+
+
+def _failed(at: datetime) -> Document:
+    """The guard of a job that failed at this time."""
+    return {"status": Status.FAILED.value, "finished_at": at}
 
 
 @cache

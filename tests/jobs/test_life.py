@@ -46,6 +46,7 @@ VERBS: dict[str, tuple[Verb, dict[str, Any]]] = {
     "cancel": (lambda s, i: s.cancel(i, None), {"cancel_requested": PAST, "lease_seconds": -1}),
     "expire": (lambda s, i: s.expire(i), {"expires_at": PAST}),
     "requeue": (lambda s, i: s.requeue(i, by="test"), {}),
+    "dismiss": (lambda s, i: s.dismiss(i, failed_at=read(s, i).finished_at or PAST, operator="op"), {}),
     "effect_done": (lambda s, i: s.effect_done(i, "k"), {"effects": [{"key": "k"}]}),
 }
 
@@ -69,6 +70,7 @@ ALLOWED = {
     "cancel": "scheduled queued retrying processing",
     "expire": "scheduled queued",
     "requeue": "failed expired cancelled",
+    "dismiss": "failed",
     "effect_done": "scheduled queued retrying processing completed failed cancelled expired",
 }
 LEADS_TO = {

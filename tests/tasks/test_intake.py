@@ -183,8 +183,8 @@ def test_an_order_whose_worker_is_killed_at_any_line_is_done_once(
     step: Step, start_worker: StartWorker, tmp_path: Path, database: Any
 ) -> None:
     with AiService() as service:
-        variables = {"AI_SERVICE_URL": service.address, "LEASE_SECONDS": "2"}
-        faults = {"PRESSROOM_FAULTS": f"kill:{step}:job=mine"}
+        variables: dict[str, Any] = {"AI_SERVICE_URL": service.address, "LEASE_SECONDS": "2"}
+        faults: dict[str, Any] = {"PRESSROOM_FAULTS": f"kill:{step}:job=mine"}
         doomed = Worker(tmp_path / "doomed.log", "articles", app="devstack.faulty", **variables, **faults).wait_until_ready()
         raw("articles", ORDER | {"jobId": "mine"})
         assert doomed.process.wait(40) == -9, doomed.log
