@@ -19,7 +19,7 @@ from tests.tasks.conftest import start_worker
 __all__ = ["start_worker"]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def stage(mongodb: str, sqs: str, watchdog: Watchdog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with pytest.MonkeyPatch.context() as patch, AiService() as service:
         told = ground.variables(service.address, SHORT_LEASE_SECONDS, SHORT_WAIT_SECONDS)
@@ -31,7 +31,7 @@ def stage(mongodb: str, sqs: str, watchdog: Watchdog, tmp_path_factory: pytest.T
     forget_settings()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def outcomes(stage: Stage, request: pytest.FixtureRequest) -> dict[str, Outcome]:
     """What became of the scenarios that this run of the tests asks for, by their names. Those that can play at once do."""
     functions = [item for item in request.session.items if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
