@@ -4,6 +4,7 @@ PYTHON_CANDIDATES := python3.13 python3.12 python3.11 python3
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --quiet --quiet --disable-pip-version-check
+TEST_PROCESSES := 3# most of the tests' time is waiting
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -19,7 +20,7 @@ up: $(INSTALLED) ## everything on http://127.0.0.1:8000 until Ctrl-C; PORT=8001 
 	@exec $(PYTHON) -m devstack up
 
 test: $(INSTALLED) ## the tests
-	@exec $(PYTHON) -m pytest
+	@exec $(PYTHON) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 lint: $(INSTALLED) ## ruff and mypy
 	@$(PYTHON) -m ruff check

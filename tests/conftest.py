@@ -24,7 +24,8 @@ from devstack.watchdog import Watchdog
 from settings import Settings
 from tests.sqs import SqsProxy
 
-GIVEN_MONGODB_URI = os.environ.get("MONGODB_URI")
+GIVEN_MONGODB_URI = os.environ.setdefault("MONGODB_URI_OF_TESTS", os.environ.get("MONGODB_URI", ""))
+"""Of the shell that started the tests. (Tests in several processes: each of them is started from an environment put away.)"""
 RUN = secrets.token_hex(4)
 NOWHERE = "127.0.0.1:9"
 """An address where nobody listens: what a test meets that forgot to ask for a server."""
