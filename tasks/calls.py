@@ -27,6 +27,7 @@ from tasks.intake import OrderRefused, accepted_payload, submit_once
 
 HIGH_FROM = 7
 """Celery's priorities are 0 to 9; these and above are the high lane's."""
+NOTHING_ACCEPTED = "MongoDB can't be reached, so nothing was accepted. MONGODB_URI says where it is."
 NOT_TAKEN = ("link", "link_error", "chain", "chord")
 
 
@@ -52,7 +53,8 @@ class SubmittingCelery(Celery):
         except (OrderRefused, QueueDraining, DatabaseUnavailable) as error:
             context = click.get_current_context(silent=True)
             if context is not None and context.info_name == "call":  # `celery call`: for a person, who wants no traceback
-                raise click.ClickException(str(error)) from None
+                is_away = isinstance(error, DatabaseUnavailable)
+                raise click.ClickException(NOTHING_ACCEPTED if is_away else str(error)) from None
             raise
         return self.AsyncResult(job.id, task_name=name)
 
