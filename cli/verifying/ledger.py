@@ -14,7 +14,7 @@ from jobs.document import Job
 from jobs.life import FINAL, Status
 from jobs.media import media_of
 from queues.catalogue import KINDS
-from queues.queue import queue_for
+from queues.queue import Queue, queue_for
 
 COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
 ENDS = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED)
@@ -100,8 +100,13 @@ def read_ledger(accepted: Sequence[str], generations: Mapping[str, int], dead_le
 
 
 def messages_in_flight() -> dict[str, int]:
-    """The messages of each kind's queue: visible, in flight and delayed."""
-    return {kind: sum(int(queue_for(kind).attributes().get(count, 0)) for count in COUNTS) for kind in KINDS}
+    """The messages of each kind's queues: visible, in flight and delayed."""
+    return {name: sum(_messages_in(queue_for(name, lane)) for lane in kind.lanes) for name, kind in KINDS.items()}
+
+
+def _messages_in(queue: Queue) -> int:
+    found = queue.attributes()
+    return sum(int(found.get(count, 0)) for count in COUNTS)
 
 
 def stories(job_ids: Sequence[str]) -> Iterator[str]:
