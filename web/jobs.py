@@ -33,6 +33,8 @@ from web.requestlog import about
 
 MARKDOWN = "text/markdown"
 MOST_JOBS_A_PAGE = 100
+MOST_SECONDS_TO_START = 14 * 86_400
+"""As long as the queues keep a message."""
 
 blueprint = Blueprint("jobs", __name__)
 
@@ -59,6 +61,9 @@ class JobOrder(Payload):
     type: str
     payload: BaseModel
     priority: Priority = Field(default="normal", description="`high` starts before what waits as `normal`.")
+    expires_in: float | None = Field(
+        default=None, gt=0, le=MOST_SECONDS_TO_START, description="The job must start within so many seconds, or it expires."
+    )
     provider: Provider | None = Field(default=None, description="The AI provider to ask. Left out: the server's own choice.")
     model_id: ModelId | None = Field(default=None, description="The model to ask for. Left out: the provider's own choice.")
 
@@ -105,6 +110,10 @@ class NoQuery(Shape):
             "An article": {"type": "articles", "payload": {"topic": "Growing tomatoes", "wordCount": 400}},
             "An image": {"type": "images", "payload": {"prompt": "A lighthouse at dawn"}, "priority": "high"},
             "A video": {"type": "videos", "payload": {"prompt": "Waves on a beach", "duration": 3}},
+            "A resume": {
+                "type": "resumes",
+                "payload": {"action": "CREATE", "resumeId": "cv-2026", "data": {"basics": {"name": "Ada Lovelace"}}},
+            },
         },
         replies={202: Reply(what="The job, accepted.", shape=JobShape, example=QUEUED_JOB)},
     )
@@ -121,6 +130,7 @@ def create() -> Response:
             payload=payload,
             user_id=current_user().id,
             priority=order.priority,
+            expires_in_seconds=order.expires_in,
             provider=order.provider,
             model_id=order.model_id,
         )

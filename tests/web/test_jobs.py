@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import datetime, timedelta
 from typing import Any
 
 import boto3
@@ -65,7 +66,20 @@ def test_with_sqs_away_a_job_is_accepted_all_the_same(client: FlaskClient, envir
     assert (answer.status_code, answer.get_json()["messageId"]) == (202, None)
 
 
-@pytest.mark.parametrize("field", ["runAt", "expiresIn", "callbackUrl", "metadata", "colour"])
+def test_a_job_expires_as_long_after_its_submission_as_was_asked(client: FlaskClient) -> None:
+    job = client.post("/api/jobs", json={**ARTICLE_ORDER, "expiresIn": 3600}).get_json()
+    lasts = datetime.fromisoformat(job["expiresAt"]) - datetime.fromisoformat(job["createdAt"])
+    assert lasts == timedelta(hours=1)
+
+
+@pytest.mark.parametrize("seconds", [0, -5, 14 * 86_400 + 1, "soon"])
+def test_a_time_to_start_that_makes_no_sense_is_refused_by_name(client: FlaskClient, seconds: object) -> None:
+    answer = client.post("/api/jobs", json={**ARTICLE_ORDER, "expiresIn": seconds})
+    assert answer.status_code == 422
+    assert [fault["field"] for fault in answer.get_json()["errors"]] == ["expiresIn"]
+
+
+@pytest.mark.parametrize("field", ["runAt", "callbackUrl", "metadata", "colour"])
 def test_fields_that_do_not_act_are_refused_by_name(client: FlaskClient, database: Any, field: str) -> None:
     answer = client.post("/api/jobs", json={**ARTICLE_ORDER, field: "high"})
     assert answer.status_code == 422
