@@ -90,6 +90,7 @@ def test_a_loss_shows_in_the_ledger_and_in_the_exit_code(started: Any, tmp_path:
 def test_stopped_it_removes_what_it_made(number: signal.Signals, started: Any, mongodb: str, tmp_path: Path) -> None:
     process = started("--only", "a job longer")
     wait_for(lambda: "scenario" in (tmp_path / "stdout").read_text() or process.poll() is not None, "the scenarios to begin")
+    assert process.poll() is None, (tmp_path / "stderr").read_text()
     workers = workers_of(tmp_path)
     assert len(workers) >= 2
     assert queues_left()
