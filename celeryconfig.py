@@ -25,3 +25,6 @@ worker_prefetch_multiplier = 1
 worker_disable_rate_limits = True
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
+
+# Who watches sees every task without a flag; see monitoring/.
+worker_send_task_events = True

@@ -96,6 +96,11 @@ class Settings(BaseSettings):
         default=None, description="S3 bucket for images and videos. Unset: MongoDB's GridFS keeps them."
     )
     media_url_seconds: int = Field(default=3600, ge=1, le=604_800, description="How long a presigned S3 URL holds.")
+    monitor_url: str | None = Field(
+        default=None,
+        description="Where Celery's events and remote control travel, for Flower, `inspect` and `control`: MongoDB, or another "
+        "broker of kombu's that can broadcast (`redis://…`). Unset: the jobs' MongoDB.",
+    )
     auth: Literal["off"] | None = Field(
         default=None,
         description="`off`: no sign-in, everybody is the user `local`. Only for addresses of this machine.",
@@ -114,6 +119,13 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError(f"{value!r} is not a web address; it starts with http:// or https://")
         return value.rstrip("/") if value else value
+
+    @field_validator("monitor_url")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"[a-z+]+://", value):
+            raise ValueError("write mongodb://host/database, or redis://host")
+        return value
 
     @field_validator("ai_rate_limit")
     @classmethod

@@ -51,6 +51,7 @@ class JobTask(Task):
     """The base of every kind's task. Its one argument is the job's id; `run` is the handler."""
 
     abstract = True
+    Request = "tasks.requests:JobRequest"
     acks_late = True
     ignore_result = True
     throws = (JobError,)

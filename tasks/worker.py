@@ -19,6 +19,7 @@ import providers.cancelling  # noqa: F401 - performs the cancels of generations
 from jobs.pauses import pauses
 from jobs.relay import start_in_background
 from monitoring.logs import configure_logging
+from monitoring.outbox import outbox
 from providers.outages import probe_due
 from queues.catalogue import KINDS, kind_named
 from queues.clients import QueueError, sqs
@@ -28,6 +29,9 @@ from settings import SettingsError, settings
 from tasks import liveness
 from tasks.leaving import let_go
 from tasks.pool import TaskPool
+
+LAST_EVENTS_SECONDS = 0.5
+"""How long a worker that ends waits for its last events to be sent."""
 
 setup_logging.connect(configure_logging, weak=False)
 Receiver.paused = staticmethod(lambda kind: pauses().is_paused(kind))
@@ -53,6 +57,12 @@ def name_node(instance: Any, options: dict[str, Any], **_: Any) -> None:
     queues = options.get("queues") or []
     what = queues[0] if len(queues) == 1 else "worker"
     instance.hostname = f"{what}-{uuid4().hex[:4]}@{socket.gethostname()}"
+
+
+@worker_init.connect
+def consume_queues(sender: Any, **_: Any) -> None:
+    """From here on this process's connections are the queues'."""
+    sender.app.is_worker = True
 
 
 @worker_init.connect
@@ -88,6 +98,7 @@ def leave_at_once(sender: Any, **_: Any) -> None:
     for end in _ending:
         end()
     let_go()
+    outbox(sender.app.conf.event_exchange, sender.app.conf.event_serializer).flush(LAST_EVENTS_SECONDS)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
