@@ -28,6 +28,7 @@ CHATTER_SECONDS = 10
 """How long the addresses wait for a pause in what the processes say, so that they don't scroll away."""
 HOME = CHECKOUT / ".dev"
 PROCFILE = CHECKOUT / "Procfile"
+FLOWER_PORT = 5_555
 SHARED = (
     *("MONGODB_URI", "MONGODB_DATABASE", "QUEUE_PREFIX", "MEDIA_BUCKET", "AUTH", "PUBLIC_URL"),
     *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"),
@@ -59,7 +60,8 @@ def up(home: Path = HOME, procfile: Path = PROCFILE, *, throwaway: bool = False)
         _provision(environment)
         tidying.enter_context(_published(home / "env", environment))
         processes = Processes(commands, environment, watchdog)
-        processes.each_look = _Announcement(port, environment["PUBLIC_URL"], processes)
+        flower = f"http://127.0.0.1:{environment['FLOWER_PORT']}" if "flower" in commands else None
+        processes.each_look = _Announcement(port, environment["PUBLIC_URL"], flower, processes)
         processes.loop()
         ignore_signals()
         _say("Stopping MongoDB and SQS …")
@@ -89,6 +91,7 @@ def _start_servers(home: Path, port: int, watchdog: Watchdog, tidying: ExitStack
         "MONGODB_DATABASE": environment.get("MONGODB_DATABASE") or "pressroom",
         "AUTH": environment.get("AUTH") or "off",
         "PORT": str(port),
+        "FLOWER_PORT": environment.get("FLOWER_PORT") or str(_port_for_flower()),
         "PUBLIC_URL": environment.get("PUBLIC_URL") or f"http://127.0.0.1:{port}",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
@@ -124,6 +127,14 @@ def _port() -> int:
     if not given.isdecimal() or not 1 <= int(given) <= 65_535:
         raise StackError(f"PORT={given!r} can't be used: a port is a number from 1 to 65535")
     return int(given)
+
+
+def _port_for_flower() -> int:
+    """Flower's own port, or any other if somebody has that one: nobody's work depends on Flower."""
+    for port in (FLOWER_PORT, 0):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)) as free:
+            return int(free.getsockname()[1])
+    return FLOWER_PORT
 
 
 def _delete_data(home: Path) -> None:
@@ -174,9 +185,10 @@ def _published(path: Path, environment: Mapping[str, str]) -> Iterator[None]:
 class _Announcement:
     """Says once where Pressroom is: when somebody answers there, and the processes have said what they say at their start."""
 
-    def __init__(self, port: int, url: str, processes: Processes) -> None:
+    def __init__(self, port: int, url: str, flower: str | None, processes: Processes) -> None:
         self._port = port
         self._url = url
+        self._flower = f"Flower     {flower}\n" if flower else ""
         self._processes = processes
         self._answered_at: float | None = None
         self._said = False
@@ -187,7 +199,7 @@ class _Announcement:
         now = time.monotonic()
         if now - self._processes.last_output > QUIET_SECONDS or now - (self._answered_at or now) > CHATTER_SECONDS:
             self._said = self._processes.is_up = True
-            _say(f"\nPressroom  {self._url}\nAPI        {self._url}/docs\nCtrl-C ends everything.\n")
+            _say(f"\nPressroom  {self._url}\nAPI        {self._url}/docs\n{self._flower}Ctrl-C ends everything.\n")
 
     def _answers(self) -> bool:
         if self._answered_at is None:

@@ -16,7 +16,7 @@ from queues.catalogue import KINDS
 from settings import CHECKOUT, Settings
 
 COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
-SERVERS_OF_COMPOSE = {"mongo", "sqs", "queues", "door"}
+SERVERS_OF_COMPOSE = {"mongo", "sqs", "queues", "door", "flower-door"}
 """What compose runs besides the Procfile's processes."""
 MODULES_OF_TASKS = {
     "__init__",
@@ -48,7 +48,7 @@ def assert_same(left: set[str], right: set[str], *, missing: str, surplus: str) 
 
 def test_every_kind_has_its_process_in_the_procfile() -> None:
     assert_same(
-        {*KINDS, "web", "relay"},
+        {*KINDS, "web", "relay", "flower"},
         {*procfile()},
         missing="Add a line to the Procfile (`<kind>: celery -A tasks worker -Q <kind>`) for the kind",
         surplus="The catalogue has no such kind; take out of the Procfile",
