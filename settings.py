@@ -105,6 +105,12 @@ class Settings(BaseSettings):
         default=None,
         description="`off`: no sign-in, everybody is the user `local`. Only for addresses of this machine.",
     )
+    cloudwatch_metrics: Literal["on"] | None = Field(
+        default=None, description="`on`: a relay sends metrics to CloudWatch each minute, in the namespace `Pressroom`."
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None, description="Who collects traces (OTLP over HTTP; needs the extra `otel`). Unset: none are recorded."
+    )
     job_retention_days: float = Field(
         default=90, gt=0, description="How long finished jobs and what they made are kept, in days."
     )

@@ -96,6 +96,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         _of_open("open_expiring", "kind", "expires_at"),
         _of_open("open_user_sent", "user_id", "message_id", "dispatch.until", "_id"),
         _of_open("open_startable", "kind", "status", "waiting_for.reason", "not_before", "created_at"),
+        _of_open("open_line", "kind", "priority", "status", "created_at", "waiting_for.reason", "not_before"),
         _of_open("open_place", "waiting_for.reason", "status", "user_id", "priority", "created_at"),
         IndexModel(
             [("kind", ASCENDING), ("lease.expires_at", ASCENDING)],

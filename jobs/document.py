@@ -38,6 +38,8 @@ class Job:
     user_id: str
     status: Status
     payload: Mapping[str, Any] = field(repr=False)
+    traceparent: str | None = None
+    """The trace that it belongs to."""
     priority: str
     provider: str | None
     model_id: str | None
@@ -94,6 +96,7 @@ def new_document(
     max_attempts: int,
     provider: str | None,
     model_id: str | None,
+    traceparent: str | None = None,
 ) -> Document:
     """The document of a new job without its times, which are MongoDB's. Every field is written, so queries can rely on it."""
     return {
@@ -105,6 +108,7 @@ def new_document(
         "priority": "normal",
         "provider": provider,
         "model_id": model_id,
+        "traceparent": traceparent,
         "version": 1,
         "progress": {"percent": 0, "stage": "Waiting for a worker"},
         "attempts": 0,

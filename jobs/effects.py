@@ -65,7 +65,15 @@ def perform_pending_of(job_id: str) -> None:
 
 
 def _submit(job: Job, effect: Effect) -> None:
-    submit(Order(kind=effect["kind"], payload=effect["payload"], user_id=job.user_id, job_id=effect["job_id"]))
+    submit(
+        Order(
+            kind=effect["kind"],
+            payload=effect["payload"],
+            user_id=job.user_id,
+            job_id=effect["job_id"],
+            traceparent=job.traceparent,
+        )
+    )
 
 
 def _send_dead_letter(job: Job, effect: Effect) -> None:

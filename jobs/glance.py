@@ -16,10 +16,11 @@ T = TypeVar("T")
 
 
 class Glance(Generic[T]):
-    """What `look` answered last, looked again at most once a second. With MongoDB away, what was seen last holds on."""
+    """What `look` answered last, looked again at most once a second, or as told. With MongoDB away, it holds on."""
 
-    def __init__(self, look: Callable[[], T], *, at_first: T) -> None:
+    def __init__(self, look: Callable[[], T], *, at_first: T, holds_seconds: float = HOLDS_SECONDS) -> None:
         self._look = look
+        self._holds_seconds = holds_seconds
         self._seen = at_first
         self._until = 0.0
         self._lock = Lock()
@@ -29,7 +30,7 @@ class Glance(Generic[T]):
             if monotonic() >= self._until:
                 with suppress(DatabaseUnavailable):  # whoever writes finds out, and says so
                     self._seen = self._look()
-                self._until = monotonic() + HOLDS_SECONDS
+                self._until = monotonic() + self._holds_seconds
             return self._seen
 
     def forget(self) -> None:

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import structlog
 
+from jobs import tally
 from jobs.database import DatabaseUnavailable, available, database, quiet_seconds_left
 from jobs.dead_letters import drop_settled
 from jobs.dispatch import Dispatches, process_name
@@ -151,9 +152,14 @@ class Relay:
             return
         for job_id in self._some(Overdue(database(), self._pace).leases(kind, MOST)):
             job = store().recover(job_id)
+            if job is not None:
+                tally.crashed(kind)
             if job is not None and job.status is Status.QUEUED:
                 self._report.done["recovered"] += 1
             elif job is not None or store().give_up(job_id):
+                if job is None:
+                    tally.crashed(kind)
+                    tally.failed(kind)
                 self._report.done["ended"] += 1
                 perform_pending_of(job_id)
 

@@ -10,11 +10,13 @@ from uuid import uuid4
 
 import structlog
 
+from jobs import tally
 from jobs.dispatch import process_name
 from jobs.document import Document, Job, new_document
 from jobs.life import Status
 from jobs.sending import send
 from jobs.store import store
+from jobs.tracing import current, span
 from queues.catalogue import kind_named
 from queues.steps import Step, reached
 
@@ -41,6 +43,8 @@ class Order:
     expires_in_seconds: float | None = None
     expires_at: datetime | None = None
     """The same as a time; `expires_in_seconds` is the stronger."""
+    traceparent: str | None = None
+    """The trace that it follows from; None: the one at hand."""
 
     def document(self) -> Document:
         made = new_document(
@@ -51,6 +55,7 @@ class Order:
             max_attempts=kind_named(self.kind).max_attempts,
             provider=self.provider,
             model_id=self.model_id,
+            traceparent=current(),
         )
         made["priority"] = self.priority
         if self.run_at is not None:
@@ -67,21 +72,24 @@ def submit(order: Order) -> Job:
     Raises:
         DatabaseUnavailable: nothing was accepted, as far as we know.
     """
-    job = store().insert(order.document(), by=process_name())
-    reached(Step.DISPATCHED, job.id)
-    return _send_new([job])[0]
+    with span(f"submit {order.kind}", "producer", order.traceparent):
+        job = store().insert(order.document(), by=process_name())
+        reached(Step.DISPATCHED, job.id)
+        return _send_new([job])[0]
 
 
 def submit_many(orders: Sequence[Order]) -> list[Job]:
     """Accept several jobs in few requests; the jobs in their order."""
     if not orders:
         return []
-    jobs = store().insert_many([order.document() for order in orders], by=process_name())
-    return _send_new(jobs)
+    with span(f"submit {len(orders)} jobs", "producer"):
+        jobs = store().insert_many([order.document() for order in orders], by=process_name())
+        return _send_new(jobs)
 
 
 def _send_new(jobs: list[Job]) -> list[Job]:
     """Send those whose first dispatch is ours; the jobs with their messages."""
+    tally.created(jobs)
     for job in jobs:
         log.info("job accepted", **job.log_context())
     sent = send([job for job in jobs if job.message_id is None and job.dispatch["n"] == 1 and job.status is Status.QUEUED])

@@ -10,8 +10,10 @@ from contextlib import suppress
 from time import monotonic
 from typing import TypeVar
 
+from jobs.counters import add
 from jobs.database import DatabaseUnavailable
-from jobs.errors import NotNow, ProviderGatewayError, ProviderRateLimited, ProviderUnreachable
+from jobs.errors import JobError, NotNow, ProviderGatewayError, ProviderRateLimited, ProviderUnreachable
+from jobs.tracing import span
 from providers.base import Call, Checkpoint, Draft, Generated, Provider
 from providers.outages import ask_leave, is_down, not_now
 from providers.rates import rates
@@ -21,7 +23,7 @@ from queues.steps import Step, reached
 DATABASE_SECONDS = 1.0
 """Between two tries while MongoDB is away."""
 
-T = TypeVar("T")
+T = TypeVar("T", Draft, Generated)
 
 
 class GuardedProvider:
@@ -44,15 +46,15 @@ class GuardedProvider:
 
     def write(self, request: ArticleRequest, call: Call) -> Draft:
         """Write an article."""
-        return self._asked(call, lambda: self._provider.write(request, call))
+        return self._asked("articles", call, lambda: self._provider.write(request, call))
 
     def draw(self, request: ImageRequest, call: Call) -> Generated:
         """Make an image."""
-        return self._asked(call, lambda: self._provider.draw(request, call))
+        return self._asked("images", call, lambda: self._provider.draw(request, call))
 
     def film(self, request: VideoRequest, call: Call) -> Generated:
         """Make a video, or wait on for the one that the checkpoint names."""
-        return self._asked(call, lambda: self._provider.film(request, call))
+        return self._asked("videos", call, lambda: self._provider.film(request, call))
 
     def cancel(self, checkpoint: Checkpoint) -> None:
         self._provider.cancel(checkpoint)
@@ -60,7 +62,7 @@ class GuardedProvider:
     def probe(self) -> None:
         self._provider.probe()
 
-    def _asked(self, call: Call, order: Callable[[], T]) -> T:
+    def _asked(self, kind: str, call: Call, order: Callable[[], T]) -> T:
         self._wait_for_leave(call)
         call.begin()
         if _waits_on(call):
@@ -68,7 +70,7 @@ class GuardedProvider:
         reached(Step.CALLING, call.idempotency_key)
         try:
             try:
-                return order()
+                return self._measured(kind, call, order)
             finally:
                 call.end()
         except ProviderUnreachable as error:
@@ -83,6 +85,24 @@ class GuardedProvider:
             if error.retry_after_seconds is None:
                 raise
             raise self._held_back(call, error.retry_after_seconds) from error
+
+    def _measured(self, kind: str, call: Call, order: Callable[[], T]) -> T:
+        """The order given: a span of the job's trace, counted by how it ends."""
+        outcome = "broken_off"
+        try:
+            with span(f"{self.name} {kind}", "client", call.traceparent, job_id=call.idempotency_key):
+                made = order()
+            outcome = "ok"
+        except JobError as error:
+            outcome = error.code
+            raise
+        finally:
+            add("provider_requests", provider=self.name, outcome=outcome)
+        add("generations", kind=kind, provider=self.name)
+        for direction, tokens in (("input", made.usage.input_tokens), ("output", made.usage.output_tokens)):
+            if tokens:
+                add("provider_tokens", tokens, provider=self.name, direction=direction)
+        return made
 
     def _wait_for_leave(self, call: Call) -> None:
         """Return when the provider may be asked. MongoDB being away is waited out: nobody knows whether it may."""

@@ -58,6 +58,8 @@ class Order:
 
     job: Job
     modules: list[str]
+    traceparent: str | None = None
+    """Of the attempt's span, which is the worker's."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def perform_in_child(task: JobTask, run: Run) -> Made:
         WorkerLost: the child died by itself.
         Exception: what the attempt raised; or what `run.hold.check` raises, the child killed.
     """
-    order = Order(run.job, _modules_of(task.app))
+    order = Order(run.job, _modules_of(task.app), run.traceparent)
     with _place_in_quarantine(run.hold) if run.job.crashes else nullcontext():
         child = _take_child()
         outcome = child.perform(order, run.hold)

@@ -14,9 +14,12 @@ from typing import Any
 
 import structlog
 
+from jobs import counters
 from jobs.database import DatabaseUnavailable
 from jobs.errors import JobError, LeaseLost, NotNow
+from jobs.tracing import span
 from monitoring.logs import configure_logging
+from monitoring.tracing import flush_spans, start_tracing
 from tasks.attempt import perform
 from tasks.child import STOP_SIGNALS, Agreed, Asks, Ended, Order, Raised, Ready
 from tasks.kinds import task_of
@@ -39,6 +42,7 @@ def main() -> None:
     die_with(parent_pid)
     os.set_inheritable(descriptor, False)
     configure_logging()
+    start_tracing("worker")
     parent = Parent(Connection(descriptor))
     while True:
         parent.say(Ready())
@@ -52,12 +56,16 @@ def attempt(order: Order, parent: Parent) -> Ended:
     try:
         for module in order.modules:
             import_module(module)
-        return Ended(perform(task_of(order.job.kind), Run(order.job, HoldOfParent(order, parent))))
+        with span("in a child", "consumer", order.traceparent):
+            return Ended(perform(task_of(order.job.kind), Run(order.job, HoldOfParent(order, parent))))
     except UNDERSTOOD as error:
         return Ended(Raised.of(error))
     except Exception:
         log.exception("the handler broke")
         return Ended(Raised.of(JobError()))
+    finally:  # this process is killed once nobody needs it any more
+        counters.flush()
+        flush_spans()
 
 
 class Parent:

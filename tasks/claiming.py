@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import structlog
 
 from jobs import delivery as table
+from jobs import tally
 from jobs.database import quiet_seconds_left
 from jobs.dispatch import process_name
 from jobs.document import Job
@@ -67,7 +68,8 @@ def _carry_out(answer: table.Answer, job: Job | None, delivery: Delivery) -> Set
     job_id = delivery.job.job_id
     match answer:
         case table.End(verb):
-            ENDS[verb](job_id)
+            if ENDS[verb](job_id) and verb == "give_up" and job is not None:
+                tally.given_up(job)
             return None
         case table.StartOver():
             store().requeue(job_id, by=process_name())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from threading import Thread
 from time import monotonic
@@ -19,10 +19,12 @@ import structlog
 from celery import Task
 from celery.exceptions import Ignore, Retry
 
+from jobs import tally
 from jobs.document import Job
 from jobs.effects import perform_pending_of
 from jobs.errors import AttemptsExhausted, Cancelled, JobError, LeaseLost, NotNow, TimedOut, WorkerLost
 from jobs.store import store
+from jobs.tracing import span
 from queues.catalogue import Kind
 from queues.deliveries import Delete, Delivery, Settlement, Visible, deliveries
 from queues.steps import Step, reached
@@ -73,6 +75,7 @@ class JobTask(Task):
             self._settle(delivery, claimed)
             raise Ignore
         hold = Hold(job_id, token, max_seconds=self.kind.max_seconds)
+        tally.claimed(claimed)
         with structlog.contextvars.bound_contextvars(**claimed.log_context()), self._keeping(claimed, hold, delivery):
             return self._attempt(Run(claimed, hold), delivery)
 
@@ -93,7 +96,8 @@ class JobTask(Task):
     def _attempt(self, run: Run, delivery: Delivery) -> str:
         log.info("job started", worker=self.request.hostname)
         try:
-            self._record(run, self._make(run))
+            with self._traced(run.job, delivery):
+                self._record(run, self._make(run))
         except NotNow as error:
             self._park(run, delivery, error)
             raise Ignore from None
@@ -107,6 +111,7 @@ class JobTask(Task):
             if isinstance(error, WorkerLost) and is_leaving():  # its child was stopped with it: that is no attempt
                 self._park(run, delivery, NotNow("worker_stopped", seconds=0))
                 raise Ignore from None
+            tally.attempt_failed(run.job.kind, monotonic() - run.began)
             reason = _as_job_error(error)
             self._conclude(run.job, run.token, delivery, reason)
             if isinstance(delivery.settlement, Visible):
@@ -115,6 +120,11 @@ class JobTask(Task):
         log.info("job completed")
         self._settle(delivery, Delete())
         return "completed"
+
+    def _traced(self, job: Job, delivery: Delivery) -> AbstractContextManager[str | None]:
+        """The attempt as a span of its job's trace."""
+        message_id, attempt = delivery.message.message_id, job.attempts
+        return span(f"attempt {job.kind}", "consumer", job.traceparent, job_id=job.id, attempt=attempt, message_id=message_id)
 
     def _make(self, run: Run) -> Made:
         """In this slot's thread; in a child where the handler works the processor, or may have killed a worker."""
@@ -134,6 +144,7 @@ class JobTask(Task):
         )
         if not patiently(complete):
             raise LeaseLost
+        tally.completed(run.job.kind, monotonic() - run.began)
         reached(Step.RECORDED, run.job.id)
         if made.follow_ups or settings().user_running_jobs is not None:
             perform_pending_of(run.job.id)
@@ -148,6 +159,7 @@ class JobTask(Task):
                 log.info("job cancelled")
             self._settle(delivery, Delete())
         elif run.hold.end in (None, "lost"):
+            tally.lease_lost(job.kind)
             log.warning("the lease was lost; what this attempt made is discarded")
 
     def _park(self, run: Run, delivery: Delivery, error: NotNow) -> None:
@@ -169,8 +181,10 @@ class JobTask(Task):
     def _fail(self, job: Job, token: str, delivery: Delivery, error: JobError) -> None:
         fail = partial(store().fail, job.id, token, code=error.code, message=str(error), retryable=False)
         if not patiently(fail):
+            tally.lease_lost(job.kind)
             log.warning("the lease was lost; how this attempt ended counts no more")
             return
+        tally.failed(job.kind)
         reached(Step.RECORDED, job.id)
         log.warning("job failed", code=error.code, reason=str(error), **job.log_context())
         perform_pending_of(job.id)
@@ -190,6 +204,7 @@ class JobTask(Task):
             keeps_message=keeps_message,
         )
         if not patiently(retry_later):
+            tally.lease_lost(job.kind)
             log.warning("the lease was lost; how this attempt ended counts no more")
             return
         reached(Step.PUT_OFF, job.id)

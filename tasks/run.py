@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from jobs import effects
+from jobs import effects, tracing
 from jobs.counters import count
 from jobs.database import DatabaseUnavailable
 from jobs.document import Job
@@ -58,6 +58,7 @@ class Run:
     def __init__(self, job: Job, hold: HoldOfRun) -> None:
         self.job = job
         self.hold = hold
+        self.began = monotonic()
         self._stream: TextStream | None = None
         self._checkpoint: Mapping[str, Any] = job.checkpoint
         self._told: tuple[int, str] = (-1, "")
@@ -89,7 +90,7 @@ class Run:
 
     @property
     def traceparent(self) -> str | None:
-        return None  # jobs are not traced yet
+        return tracing.current() or self.job.traceparent
 
     @property
     def checkpoint(self) -> Mapping[str, Any]:

@@ -16,9 +16,11 @@ from celery.utils.nodenames import default_nodename
 from celery.utils.sysinfo import is_auto_concurrency
 
 import providers.cancelling  # noqa: F401 - performs the cancels of generations
+from jobs import counters
 from jobs.pauses import pauses
 from jobs.relay import start_in_background
 from monitoring.logs import configure_logging
+from monitoring.tracing import flush_spans, start_tracing
 from monitoring.outbox import outbox
 from providers.outages import probe_due
 from queues.catalogue import KINDS, kind_named
@@ -86,6 +88,7 @@ def stop_waiting(**_: Any) -> None:
 @worker_ready.connect
 def look_after_deliveries(sender: Any, **_: Any) -> None:
     """Beside its jobs a worker does the relay's rounds for its kinds, and says that it lives."""
+    start_tracing("worker")
     kinds = sorted(sender.app.amqp.queues.consume_from)
     liveness.start(sender.hostname, lambda: sender.pool.limit)
     _ending.append(start_in_background(kinds, also=[probe_due]))

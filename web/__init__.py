@@ -10,6 +10,7 @@ from monitoring.logs import configure_logging
 from settings import SettingsError, settings
 from web import content, docs, health, identity, jobs, kinds, media, metrics, openapi, problems, requestlog, security
 from web.body import MOST_BODY_BYTES
+from web.tracing import trace_requests
 
 UNUSABLE_SETTINGS = 3
 """The exit status that gunicorn takes for "don't start me again"."""
@@ -22,6 +23,7 @@ def create_app() -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES + 1  # the one more tells that a body was cut off
     requestlog.register(app)
+    trace_requests(app)
     identity.register(app)
     problems.register(app)
     security.register(app)

@@ -13,6 +13,7 @@ from jobs.cursor import BadCursor
 from jobs.document import Job
 from jobs.draining import drains
 from jobs.files import files
+from jobs.forecast import forecasts
 from jobs.life import Status
 from jobs.media import media_of
 from jobs.retry import retry as start_over
@@ -136,7 +137,7 @@ def create() -> Response:
         )
     )
     about(job.id)
-    return accepted(JobShape.of(job), job_path(job.id))
+    return accepted(JobShape.of(job, forecasts().of(job)), job_path(job.id))
 
 
 @blueprint.get("/api/jobs")
@@ -170,7 +171,8 @@ def index() -> Response:
     )
 )
 def show(job_id: str) -> Response:
-    return answer(JobShape.of(_job(job_id)))
+    job = _job(job_id)
+    return answer(JobShape.of(job, forecasts().of(job)))
 
 
 @blueprint.get("/api/jobs/<job_id>/result")
@@ -230,7 +232,7 @@ def retry(job_id: str) -> Response:
     waiting = start_over(job.id)
     if waiting is None:
         raise _forbidden(job.id, "only a job that is failed, expired or cancelled can be retried")
-    return accepted(JobShape.of(waiting), job_path(job.id))
+    return accepted(JobShape.of(waiting, forecasts().of(waiting)), job_path(job.id))
 
 
 @blueprint.get("/api/jobs/<job_id>/media/<name>")

@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from jobs.content import article
 from jobs.document import Job
+from jobs.forecast import NOTHING, Forecast
 from jobs.life import TRANSITIONS, Status
 from jobs.media import media_names, media_of
 from settings import settings
@@ -185,6 +186,14 @@ class JobShape(Shape):
     status: Status = Field(description="Where the job is in its life.")
     progress: ProgressShape = Field(description="How far it is.")
     priority: Literal["normal", "high"] = Field(description="The lane it waits in.")
+    position: int | None = Field(
+        default=None,
+        description="How many jobs of its type and priority start before it; null where nobody can tell, and in lists.",
+    )
+    starts_in: int | None = Field(
+        default=None,
+        description="In about how many seconds it starts, at the pace of the last five minutes; null as `position` is.",
+    )
     waiting_for: WaitingFor | None = Field(description="Why it does not start yet, if something holds it back.")
     attempts: int = Field(description="How often it was started.")
     max_attempts: int = Field(description="How often it may be started.")
@@ -202,13 +211,15 @@ class JobShape(Shape):
     links: Links = Field(description="Where to go from here.")
 
     @classmethod
-    def of(cls, job: Job) -> Self:
+    def of(cls, job: Job, forecast: Forecast = NOTHING) -> Self:
         return cls(
             job_id=job.id,
             type=job.kind,
             status=job.status,
             progress=ProgressShape(percent=job.progress.percent, stage=job.progress.stage),
             priority="high" if job.priority == "high" else "normal",
+            position=forecast.position,
+            starts_in=forecast.starts_in_seconds,
             waiting_for=WaitingFor.model_validate(job.waiting_for) if job.waiting_for else None,
             attempts=job.attempts,
             max_attempts=job.max_attempts,
