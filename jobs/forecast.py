@@ -45,8 +45,8 @@ class Rate:
 
     ends_per_second: float = 0
     """Attempts of jobs that came to their end give their slot to the next."""
-    waiting_high: int = 0
-    """Startable jobs in the high lane, which start before those in the normal one."""
+    waiting_high: int | None = 0
+    """Startable jobs in the high lane, which start before those in the normal one; None: too many to count."""
 
 
 class Forecasts:
@@ -61,10 +61,10 @@ class Forecasts:
         if not is_in_line(job):
             return NOTHING
         try:
-            position = self._count(before(job), "open_line")
+            position = self._count(startable(job.kind, job.priority, before=job), "open_line")
         except DatabaseUnavailable:
             return NOTHING
-        if position >= MOST_BEFORE:
+        if position is None:
             return NOTHING
         return Forecast(position, self._starts_in_seconds(job, position))
 
@@ -73,23 +73,26 @@ class Forecasts:
         if not rate.ends_per_second or pauses().is_paused(job.kind):
             return None
         first = rate.waiting_high if job.priority == NORMAL else 0
+        if first is None:
+            return None
         return round((position + first) / rate.ends_per_second)
 
     def _look(self) -> Mapping[str, Rate]:
         return {
             kind.name: Rate(
-                self._count(ended_lately(kind.name), "finished") / (MINUTES * 60),
+                (self._count(ended_lately(kind.name), "finished") or 0) / (MINUTES * 60),
                 self._count(startable(kind.name, HIGH), "open_line") if kind.has_high_lane else 0,
             )
             for kind in KINDS.values()
         }
 
-    def _count(self, wanted: Document, index: str) -> int:
-        most = MOST_BEFORE if index == "open_line" else 0
-        stages: list[Document] = [{"$match": wanted}, *([{"$limit": most}] if most else []), {"$count": "n"}]
+    def _count(self, stages: list[Document], index: str) -> int | None:
+        """What is counted, from the index alone; None: too much to be counted."""
         with available():
             found = list(self._source.collection("jobs").aggregate(stages, hint=index, maxTimeMS=MOST_MILLISECONDS))
-        return found[0]["n"] if found else 0
+        if not found:
+            return 0
+        return None if found[0]["seen"] >= MOST_BEFORE else found[0]["n"]
 
 
 def is_in_line(job: Job) -> bool:
@@ -98,26 +101,28 @@ def is_in_line(job: Job) -> bool:
     return job.status is Status.QUEUED and job.waiting_for is None and is_due
 
 
-def startable(kind: str, lane: str) -> Document:
-    """The jobs of a lane that a worker could start now."""
-    return {
-        "kind": kind,
-        "priority": lane,
-        "status": {"$in": names(WAITING)},
-        "waiting_for.reason": {"$ne": USER_CAP},
-        **expr(IS_DUE),
-    }
+def startable(kind: str, lane: str, before: Job | None = None) -> list[Document]:
+    """Count the jobs of a lane that a worker could start now; those that were accepted before this one."""
+    wanted: Document = {"kind": kind, "priority": lane, "status": {"$in": names(WAITING)}}
+    if before is not None:
+        wanted["created_at"] = {"$lt": before.created_at}
+    can_start = {"$and": [IS_DUE, {"$ne": ["$waiting_for.reason", USER_CAP]}]}
+    # what can start is asked behind the filter, because there it would read every job
+    return [{"$match": wanted}, {"$limit": MOST_BEFORE}, _sum({"$cond": [can_start, 1, 0]})]
 
 
-def before(job: Job) -> Document:
-    """Those that were accepted before this one."""
-    return startable(job.kind, job.priority) | {"created_at": {"$lt": job.created_at}}
-
-
-def ended_lately(kind: str) -> Document:
-    """The jobs whose work ended in the last minutes."""
+def ended_lately(kind: str) -> list[Document]:
+    """Count the jobs whose work ended in the last minutes."""
     ends = [Status.COMPLETED.value, Status.FAILED.value]
-    return {"kind": kind, "status": {"$in": ends}, **expr({"$gte": ["$finished_at", ago(MINUTES * 60)]})}
+    recent = expr({"$gte": ["$finished_at", ago(MINUTES * 60)]})
+    return [
+        {"$match": {"kind": kind, "status": {"$in": ends}} | recent},
+        {"$group": {"_id": None, "n": {"$sum": 1}, "seen": {"$max": 0}}},
+    ]
+
+
+def _sum(n: Document) -> Document:
+    return {"$group": {"_id": None, "n": {"$sum": n}, "seen": {"$sum": 1}}}
 
 
 @cache

@@ -20,8 +20,8 @@ from jobs import counters
 from jobs.pauses import pauses
 from jobs.relay import start_in_background
 from monitoring.logs import configure_logging
-from monitoring.tracing import flush_spans, start_tracing
 from monitoring.outbox import outbox
+from monitoring.tracing import flush_spans, start_tracing
 from providers.outages import probe_due
 from queues.catalogue import KINDS, kind_named
 from queues.clients import QueueError, sqs
@@ -102,6 +102,8 @@ def leave_at_once(sender: Any, **_: Any) -> None:
         end()
     let_go()
     outbox(sender.app.conf.event_exchange, sender.app.conf.event_serializer).flush(LAST_EVENTS_SECONDS)
+    counters.flush()
+    flush_spans()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
