@@ -8,11 +8,15 @@ from types import FrameType
 
 import providers.cancelling  # noqa: F401 - performs the cancels of generations
 from jobs.relay import Relay, start_in_background
+from monitoring import cloudwatch
 from monitoring.logs import configure_logging
+from monitoring.tracing import start_tracing
 from providers.outages import probe_due
 from queues.catalogue import KINDS
 from queues.clients import QueueError, sqs
 from settings import SettingsError, settings
+
+ALSO = (probe_due, cloudwatch.publish)
 
 
 def run() -> int:
@@ -25,7 +29,7 @@ def run() -> int:
 
     signal.signal(signal.SIGTERM, tell)
     signal.signal(signal.SIGINT, tell)
-    stop = start_in_background(KINDS, also=[probe_due])
+    stop = start_in_background(KINDS, also=ALSO)
     told.wait()
     stop()  # what it is at may be left at any line: the next round, of whichever relay, goes on with it
     return 0
@@ -34,7 +38,7 @@ def run() -> int:
 def run_once() -> int:
     """One round and its report; the exit status."""
     _prepare()
-    report = Relay(KINDS, also=[probe_due]).round()
+    report = Relay(KINDS, also=ALSO).round()
     print(report)
     return 1 if report.faults else 0
 
@@ -43,6 +47,7 @@ def _prepare() -> None:
     try:
         settings()
         configure_logging()
+        start_tracing("relay")
         sqs()
     except (SettingsError, QueueError) as error:
         raise SystemExit(f"The relay can't start.\n{error}") from None
