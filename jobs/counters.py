@@ -101,6 +101,8 @@ class Gathered:
         self._lock = Lock()
         self._flushing = Lock()
         self._started = False
+        self._is_away = False
+        """MongoDB was, at the last try."""
 
     def add(self, key: Key, increments: Increments) -> None:
         with self._lock:
@@ -120,12 +122,15 @@ class Gathered:
                 return
             try:
                 self._write(taken)
+                self._is_away = False
             except BulkWriteError as error:
                 keys = list(taken)
                 self._put_back((keys[fault["index"]], taken[keys[fault["index"]]]) for fault in error.details["writeErrors"])
             except (DatabaseUnavailable, PyMongoError) as error:
                 self._put_back(taken.items())
-                log.warning("counts could not be written; they are kept for later", reason=str(error))
+                if not self._is_away:
+                    log.warning("counts can't be written; they are kept until they can", reason=str(error))
+                self._is_away = True
 
     def _write(self, taken: Mapping[Key, Increments]) -> None:
         updates = [UpdateOne({"_id": _id(key)}, {"$inc": dict(increments)}, upsert=True) for key, increments in taken.items()]

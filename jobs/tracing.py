@@ -13,20 +13,16 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Literal, Protocol
 
-SpanKind = Literal["server", "client", "producer", "consumer"]
+SpanKind = Literal["server", "client", "producer", "consumer", "internal"]
 Attributes = Mapping[str, str | int]
 
-TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
-LONGEST = 512
-"""Characters. A context of a later version may be longer than ours; one that never ends is none."""
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Recorder(Protocol):
     """Records spans."""
 
-    def span(
-        self, name: str, kind: SpanKind, parent: str | None, attributes: Attributes
-    ) -> AbstractContextManager[str | None]:
+    def span(self, name: str, kind: SpanKind, parent: str | None, attributes: Attributes) -> AbstractContextManager[str | None]:
         """A span while the block runs. It answers the span's own traceparent; None where this trace is not recorded."""
 
 
@@ -46,8 +42,7 @@ def current() -> str | None:
 
 def readable(traceparent: str | None) -> str | None:
     """A traceparent as it came, if it is one."""
-    is_one = traceparent is not None and len(traceparent) <= LONGEST and TRACEPARENT.fullmatch(traceparent)
-    return traceparent if is_one else None
+    return traceparent if traceparent is not None and TRACEPARENT.fullmatch(traceparent) else None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Custom metrics for CloudWatch, namespace `Pressroom`, each minute, where `CLOUDWATCH_METRICS=on`; from one relay of the fleet.
+"""Custom metrics for CloudWatch, namespace `Pressroom`, each minute, where `CLOUDWATCH_METRICS=on`: one relay sends them.
 
 What SQS itself tells CloudWatch (depths, ages) is not repeated: here is what only MongoDB knows. They cost what AWS asks for
 custom metrics, so they are off by default. A relay killed between taking its turn and sending costs one minute's numbers.

@@ -56,7 +56,7 @@ def attempt(order: Order, parent: Parent) -> Ended:
     try:
         for module in order.modules:
             import_module(module)
-        with span("in a child", "consumer", order.traceparent):
+        with span("in a child", "internal", order.traceparent):
             return Ended(perform(task_of(order.job.kind), Run(order.job, HoldOfParent(order, parent))))
     except UNDERSTOOD as error:
         return Ended(Raised.of(error))
