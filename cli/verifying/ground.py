@@ -11,6 +11,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
+from jobs.counters import flush
 from jobs.database import database
 from queues.clients import QueueError, sqs, translated
 from queues.provision import apply
@@ -56,6 +57,7 @@ def taken_up(told: Mapping[str, str]) -> Iterator[None]:
 
 
 def _drop_database(uri: str, name: str) -> None:
+    flush()  # what is counted later would bring the database back
     with MongoClient[dict[str, Any]](uri) as client:
         client.drop_database(name)
 

@@ -42,7 +42,7 @@ def started(mongodb: str, sqs: str, tmp_path: Path) -> Iterator[Any]:
 
 
 def queues_left() -> list[str]:
-    return [url for url in sqs_client().list_queues().get("QueueUrls", []) if "verify-" in url]
+    return sqs_client().list_queues(QueueNamePrefix=os.environ["QUEUE_PREFIX"] + "verify-").get("QueueUrls", [])
 
 
 def databases_left(mongodb: str) -> list[str]:

@@ -37,6 +37,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield up.is_ready()
 
 
+def queue_names() -> set[str]:
+    return {name for kind in KINDS.values() for name in (*map(kind.queue_name, kind.lanes), kind.dead_letter_name)}
+
+
 def test_the_addresses_in_the_env_file_are_those_of_the_running_servers(running: Up) -> None:
     addresses = running.addresses
     client = MongoClient[dict[str, object]](addresses["MONGODB_URI"])
@@ -47,7 +51,7 @@ def test_the_addresses_in_the_env_file_are_those_of_the_running_servers(running:
         "sqs", endpoint_url=addresses["AWS_ENDPOINT_URL"]
     )
     names = {url.rpartition("/")[2] for url in sqs.list_queues()["QueueUrls"]}
-    assert names == {name for kind in KINDS.values() for name in (kind.queue_name, kind.dead_letter_name)}
+    assert names == queue_names()
 
 
 def test_the_env_file_is_for_its_owner_and_says_whose_it_is(running: Up) -> None:
@@ -216,4 +220,4 @@ def test_what_the_environment_names_is_used_and_not_started(tmp_path: Path, mong
         assert given.items() <= up.addresses.items()
         assert len(up.process_groups()) == 1
     queues = boto3.client("sqs").list_queues(QueueNamePrefix="named-")["QueueUrls"]
-    assert len(queues) == 2 * len(KINDS)
+    assert len(queues) == len(queue_names())

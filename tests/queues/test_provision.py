@@ -51,7 +51,8 @@ def unmade(sqs: str, environment: Any) -> Iterator[None]:
 
 
 def _exists(queue: Queue) -> bool:
-    return any(url.endswith(f"/{queue.name}") for url in client().list_queues().get("QueueUrls", []))
+    found = client().list_queues(QueueNamePrefix=queue.name).get("QueueUrls", [])
+    return any(url.endswith(f"/{queue.name}") for url in found)
 
 
 def test_the_queues_are_made_as_the_catalogue_says(queues: dict[str, str]) -> None:

@@ -203,7 +203,12 @@ def test_with_ten_attributes_one_makes_way_for_the_reason(receiver: Receiver) ->
 
 
 def test_without_a_dead_letter_queue_rubbish_is_left_and_said_once(
-    receiver: Receiver, held: Deliveries, settler: Settler, settled: list[Delivery], capsys: pytest.CaptureFixture[str]
+    receiver: Receiver,
+    held: Deliveries,
+    settler: Settler,
+    settled: list[Delivery],
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     clients.sqs().delete_queue(QueueUrl=dead_letters_of("articles").url)
     for n in range(3):
@@ -213,7 +218,7 @@ def test_without_a_dead_letter_queue_rubbish_is_left_and_said_once(
     assert held.next_arrival(30) is not None
     wait_for(lambda: len(settled) == 3, "the rubbish to be looked at")
     assert settler.flush(30)
-    said = capsys.readouterr().out
+    said = capsys.readouterr().out + caplog.text  # the one where logging is configured, the other where it is not
     assert said.count("the dead-letter queue takes nothing") == 1
     assert "Make it with `python -m queues.provision`" in said
     assert in_queue() == 4

@@ -15,6 +15,7 @@ import pytest
 from celery import Celery
 
 from devstack.ai_service import AiService
+from devstack.forwarder import Forwarder
 from jobs.document import Job
 from jobs.life import Status
 from jobs.store import store
@@ -29,7 +30,6 @@ from settings import CHECKOUT
 from tasks import app
 from tasks.intake import OrderRefused, take_in
 from tasks.kinds import task_of
-from tests.forwarder import Forwarder
 from tests.sqs import SqsProxy
 from tests.tasks.conftest import StartWorker
 from tests.tasks.test_worker import host_and_port
