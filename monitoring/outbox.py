@@ -17,7 +17,7 @@ import structlog
 from kombu import Connection, Exchange, Producer
 
 from jobs.counters import count
-from monitoring.connection import monitor_connection
+from monitoring.connection import away_errors, monitor_connection
 
 log = structlog.get_logger()
 
@@ -94,7 +94,7 @@ class Outbox:
 
     def _is_sent(self, events: list[Event]) -> bool:
         connection = self._connection = self._connection or monitor_connection()
-        away = (*connection.connection_errors, *connection.channel_errors)
+        away = away_errors(connection)
         try:
             Producer(connection, auto_declare=False).publish(
                 events,

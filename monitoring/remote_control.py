@@ -15,7 +15,7 @@ from celery.worker.pidbox import Pidbox
 from kombu import Connection
 
 import monitoring.commands  # noqa: F401 - takes the place of some of Celery's
-from monitoring.connection import monitor_connection
+from monitoring.connection import away_errors, monitor_connection
 
 log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ class Mailbox(Pidbox):
                         connection.drain_events(timeout=DRAIN_SECONDS)
                     except TimeoutError:
                         continue
-        except (*connection.connection_errors, *connection.channel_errors) as error:
+        except away_errors(connection) as error:
             if not self._is_away:
                 log.warning("remote commands can't be heard; trying on", reason=str(error)[:200])
             self._is_away = True
