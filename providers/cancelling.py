@@ -1,4 +1,4 @@
-"""The cancel of a generation whose job was cancelled with nobody at it: a pending effect, performed where providers are loaded."""
+"""The cancel of a generation whose job was cancelled with nobody at it: a pending effect, performed beside the providers."""
 
 from __future__ import annotations
 
