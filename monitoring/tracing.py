@@ -40,7 +40,7 @@ def start_tracing(process: str) -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        log.warning("no traces: OTEL_EXPORTER_OTLP_ENDPOINT is set, but the extra otel is not: pip install pressroom[otel]")
+        log.warning("no traces: OTEL_EXPORTER_OTLP_ENDPOINT is set, but the extra is not installed: pip install '.[otel]'")
         return
     provider = TracerProvider(resource=Resource.create({"service.name": f"pressroom-{process}"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

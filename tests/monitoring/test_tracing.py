@@ -13,6 +13,7 @@ import requests
 
 from devstack.ai_service import AiService
 from devstack.server import Server, free_port
+from jobs.effects import perform_pending_of, submission
 from jobs.store import store
 from jobs.submit import Order, submit
 from jobs.tracing import current, readable, span
@@ -142,7 +143,7 @@ def test_without_the_extra_everything_works_and_the_log_says_what_to_install(env
     program = "import sys; sys.modules['opentelemetry'] = None; from web import create_app; create_app(); print('well')"
     told = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert "well" in told.stdout
-    assert "pip install pressroom[otel]" in told.stdout + told.stderr
+    assert "pip install '.[otel]'" in told.stdout + told.stderr
 
 
 def test_unless_it_is_asked_for_nothing_of_opentelemetry_is_loaded() -> None:
@@ -176,6 +177,16 @@ def test_what_is_handed_on_ends_with_its_block() -> None:
         with span("inner", "client"):
             assert current() == REQUEST
     assert current() is None
+
+
+def test_what_the_relay_submits_for_a_job_belongs_to_its_trace(database: Any, queues: Any) -> None:
+    first = submit(Order(kind="articles", payload={"mode": "topic", "topic": "Bees"}, user_id="ada", traceparent=REQUEST))
+    follow_up = submission(first, "images", {"prompt": "Bees"})
+    database.jobs.update_one({"_id": first.id}, {"$set": {"effects": [follow_up]}})
+    perform_pending_of(first.id)
+    followed = store().get(follow_up["job_id"])
+    assert followed is not None
+    assert followed.traceparent == REQUEST
 
 
 def test_a_job_of_an_older_release_belongs_to_no_trace(database: Any, queues: Any) -> None:
