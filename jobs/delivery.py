@@ -16,6 +16,9 @@ from jobs.life import MOST_CRASHES, UNSTARTED, WAITING, Status
 REDRIVE_TOLERANCE = timedelta(minutes=1)
 """A body's timestamp is its sender's, a message's is SQS's: their clocks may differ by less than this."""
 
+GROUP_SECONDS_MOST = 900
+"""A group's message looks again at the latest after this time: what its oldest job waits for may be over earlier."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Came:
@@ -87,6 +90,19 @@ def answer(job: Job | None, came: Came, now: datetime, *, quiet_seconds: float =
     if end := _end(job, now):
         return end
     return _later(job, came, now, quiet_seconds, is_named=is_named)
+
+
+def answer_in_order(job: Job | None, oldest: Job | None, came: Came, now: datetime, *, quiet_seconds: float = 0) -> Answer:
+    """The same where an order is kept: a message wakes its job's group, whose `oldest` open job was not to be claimed.
+
+    It stays as long as the group has an open job, and no copy is one too many.
+    """
+    if oldest is None or job is None or job.kind != came.kind:
+        return answer(job, came, now)
+    if job.status is Status.FAILED and isinstance(about_itself := answer(job, came, now), StartOver):
+        return about_itself
+    later = _end(oldest, now) or _later(oldest, came, now, quiet_seconds, is_named=True)
+    return ComeAgain(min(later.seconds, GROUP_SECONDS_MOST)) if isinstance(later, ComeAgain) else later
 
 
 def _end(job: Job, now: datetime) -> End | None:

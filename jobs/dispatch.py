@@ -19,7 +19,9 @@ from jobs.document import Job
 from jobs.expressions import NOW, ago, expr
 from jobs.life import OPEN, TRANSITIONS, UNSTARTED, WAITING, Status
 from jobs.pace import DISPATCH_SECONDS_MOST, pace
+from jobs.sequence import Ordering
 from jobs.verbs import UNDISPATCHED, Verbs, names
+from queues.catalogue import kind_named
 from queues.steps import Step, reached
 
 USER_CAP = "user_cap"
@@ -99,14 +101,21 @@ class Dispatches(Verbs):
         return self._find(wanted | expr({"$and": [IS_DUE, IS_LAPSED]}), "open_unsent", most)
 
     def count_sent(self, kind: str) -> int:
-        """How many open jobs should have a message in the queue."""
+        """How many messages there should be in the queue, at the least.
+
+        One for each open job that was sent. Where an order is kept, a message may have served several jobs of its group, but
+        one is left as long as the group has an open job.
+        """
         wanted = {"kind": kind, "status": {"$in": names(OPEN - {Status.SCHEDULED})}, "message_id": IS_SENT}
         with available():
+            if kind_named(kind).fifo:
+                groups: list[Document] = [{"$match": wanted}, {"$group": {"_id": "$group"}}]
+                return len([*self._jobs.aggregate(groups, hint="open_sent")])
             return self._jobs.count_documents(wanted, hint="open_sent")
 
     def longest_sent(self, kind: str, most: int) -> list[Job]:
         """Jobs that nobody runs, due and sent, the longest sent first."""
-        wanted = {"kind": kind, "status": {"$in": names(WAITING)}, "message_id": IS_SENT}
+        wanted = {"kind": kind, "status": {"$in": names(WAITING)}, "message_id": IS_SENT, **self._first_of_groups(kind)}
         with available():
             found = self._jobs.find(wanted | expr({"$and": [IS_DUE, IS_LAPSED]}), hint="open_sent")
             return [Job.from_document(each) for each in found.sort([("dispatch.at", ASCENDING)]).limit(most)]
@@ -117,9 +126,15 @@ class Dispatches(Verbs):
         doubled = {"$multiply": [silence, {"$pow": [2, {"$ifNull": ["$dispatch.again", 0]}]}]}
         heard = {"$max": ["$dispatch.at", "$not_before"]}
         is_silent = {"$lte": [{"$add": [heard, {"$min": [doubled, DISPATCH_SECONDS_MOST * 1000]}]}, NOW]}
-        wanted = {"kind": kind, "status": {"$in": names(WAITING)}, "message_id": IS_SENT}
+        wanted = {"kind": kind, "status": {"$in": names(WAITING)}, "message_id": IS_SENT, **self._first_of_groups(kind)}
         was_sent_before = {"$lte": ["$dispatch.at", ago(self._pace.silent)]}
         return self._find(wanted | expr({"$and": [was_sent_before, is_silent, IS_LAPSED]}), "open_sent", most)
+
+    def _first_of_groups(self, kind: str) -> Document:
+        """Where an order is kept, a group is woken for its oldest open job; the others have nothing to be sent for."""
+        if not kind_named(kind).fifo:
+            return {}
+        return {"_id": {"$in": Ordering(self._source, self._pace).oldest_of_all(kind)}}
 
     # -- users' places
 

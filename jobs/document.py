@@ -36,6 +36,10 @@ class Job:
     id: str
     kind: str
     user_id: str
+    group: str | None = None
+    """Whose jobs are done one after another; None: no order is kept."""
+    seq: int | None = None
+    """The job's number in its group: by these they are done."""
     status: Status
     payload: Mapping[str, Any] = field(repr=False)
     traceparent: str | None = None
@@ -97,12 +101,15 @@ def new_document(
     provider: str | None,
     model_id: str | None,
     traceparent: str | None = None,
+    group: str | None = None,
 ) -> Document:
     """The document of a new job without its times, which are MongoDB's. Every field is written, so queries can rely on it."""
     return {
         "_id": job_id,
         "kind": kind,
         "user_id": user_id,
+        "group": group,
+        "seq": None,
         "status": Status.QUEUED.value,
         "payload": dict(payload),
         "priority": "normal",

@@ -195,12 +195,7 @@ class Relay:
             self._send("silent", self._dispatches.silent(kind, MOST))
 
     def _missing(self, kind: str, short: int) -> int:
-        """How many messages the queue has lost: what it has shown too few for long, and still does.
-
-        (Of an ordered kind one message may stand for several jobs, so its numbers say nothing.)
-        """
-        if kind_named(kind).fifo:
-            return 0
+        """How many messages the queue has lost: what it has shown too few for long, and still does."""
         if short <= 0:
             self._short.pop(kind, None)
             return 0

@@ -103,7 +103,10 @@ def _name(messages: dict[str, str], n: int) -> None:
 
 def _message(job: Job) -> Outgoing:
     return Outgoing(
-        JobMessage(job.id, job.user_id, job.kind).body(), attributes(job.kind, job.priority), group=message_group(job.user_id)
+        JobMessage(job.id, job.user_id, job.kind).body(),
+        attributes(job.kind, job.priority),
+        group=message_group(job.group or job.user_id),
+        deduplication=f"{job.id}:{job.dispatch['n']}",
     )
 
 

@@ -7,12 +7,14 @@ write.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
 from pymongo import DESCENDING, ReturnDocument, UpdateOne
+from pymongo.client_session import ClientSession
 
 from jobs.cursor import read_cursor, write_cursor
 from jobs.database import Document, available, database
@@ -21,6 +23,7 @@ from jobs.errors import AttemptsExhausted, WorkerLost
 from jobs.expressions import NOW, expr, later, literal, new_or_kept
 from jobs.life import MOST_CRASHES, WAITING, Status
 from jobs.pace import pace
+from jobs.sequence import Ordering
 from jobs.verbs import (
     CANCELLED_ERROR,
     UNDISPATCHED,
@@ -91,6 +94,8 @@ class JobStore(Verbs):
 
     def insert(self, document: Document, *, by: str) -> Job:
         """Insert a new job, its first dispatch taken by `by`. A job that exists already is left and answered as it is."""
+        if document["group"] is not None:
+            return self.insert_many([document], by=by)[0]
         with available():
             inserted = self._jobs.find_one_and_update(
                 {"_id": document["_id"]}, self._insertion(document, by), upsert=True, return_document=ReturnDocument.AFTER
@@ -99,13 +104,32 @@ class JobStore(Verbs):
         return Job.from_document(inserted)
 
     def insert_many(self, documents: Sequence[Document], *, by: str) -> list[Job]:
-        """Insert new jobs, as `insert` does, in few requests; the jobs in their order."""
+        """Insert new jobs, as `insert` does, in few requests; the jobs in their order, which those of a group keep."""
+        by_group: dict[tuple[str, str | None], list[Document]] = defaultdict(list)
+        for document in documents:
+            by_group[document["kind"], document["group"]].append(document)
+        for (kind, group), those in by_group.items():
+            self._insert(kind, group, those, by)
         ids = [document["_id"] for document in documents]
-        updates = [UpdateOne({"_id": document["_id"]}, self._insertion(document, by), upsert=True) for document in documents]
         with available():
-            self._jobs.bulk_write(updates, ordered=False)
             found = {document["_id"]: document for document in self._jobs.find({"_id": {"$in": ids}})}
         return [Job.from_document(found[job_id]) for job_id in ids]
+
+    def _insert(self, kind: str, group: str | None, documents: Sequence[Document], by: str) -> None:
+        def write(session: ClientSession | None, seq: int | None) -> None:
+            numbered = documents if seq is None else [made | {"seq": seq + place} for place, made in enumerate(documents)]
+            updates = [UpdateOne({"_id": made["_id"]}, self._insertion(made, by), upsert=True) for made in numbered]
+            with available():
+                self._jobs.bulk_write(updates, ordered=seq is not None, session=session)
+
+        if group is None:
+            write(None, None)
+        else:
+            self._ordering.append(kind, group, len(documents), write)
+
+    @property
+    def _ordering(self) -> Ordering:
+        return Ordering(self._source, self._pace)
 
     def _insertion(self, document: Document, by: str) -> list[Document]:
         """An `expires_at` that is a timedelta counts from when the job may start."""
@@ -131,9 +155,17 @@ class JobStore(Verbs):
                 self._jobs.bulk_write(updates, ordered=False)
 
     def claim(
-        self, job_id: str, *, kind: str, token: str, worker: str, message_id: str | None, takes_over: bool = True
+        self,
+        job_id: str,
+        *,
+        kind: str,
+        token: str,
+        worker: str,
+        message_id: str | None,
+        takes_over: bool = True,
+        seq: int | None = None,
     ) -> Job | None:
-        """Take the job, if it is of this kind, under a lease with this token, or None.
+        """Take the job, if it is of this kind, under a lease with this token, or None. Where an order is kept, under its `seq`.
 
         Counts an attempt where the job was waiting, a crash where another's lease had run out (only with `takes_over`).
         Repeating a claim with its token changes nothing more.
@@ -148,6 +180,7 @@ class JobStore(Verbs):
         guard = {
             "_id": job_id,
             "kind": kind,
+            "seq": seq,
             **expr({"$or": [is_ours, {"$and": [{"$eq": ["$cancel_requested", None]}, can_run]}]}),
         }
         return self._write(
@@ -360,29 +393,36 @@ class JobStore(Verbs):
         """Start the job over: its attempts are new, its dispatch is taken by `by`, who must send the message.
 
         With `failed_at` only if it failed then, and nothing was done about it since. Its history names the `operator`.
+        Where an order is kept, it is the last of its group now.
         """
-        return self._write(
-            "requeue",
-            {"_id": job_id, **({} if failed_at is None else _failed(failed_at))},
-            {
-                "attempts": 0,
-                "crashes": 0,
-                "error": None,
-                "finished_at": None,
-                "cancel_requested": None,
-                "expires_at": None,
-                "started_at": None,
-                "not_before": None,
-                "waiting_for": None,
-                "message_id": None,
-                "progress": {"percent": 0, "stage": "Waiting for a worker"},
-                "dispatch": self._dispatched({"$add": ["$dispatch.n", 1]}, by),
-                "effects": {"$filter": {"input": "$effects", "cond": {"$ne": ["$$this.does", "dead_letter"]}}},
-                # what was paid for is gone on with; a cancelled generation is gone at the provider too
-                "checkpoint": {"$cond": [{"$eq": ["$status", Status.CANCELLED.value]}, literal({}), "$checkpoint"]},
-            },
-            note={"by": literal(operator)} if operator else None,
-        )
+        guard = {"_id": job_id, **({} if failed_at is None else _failed(failed_at))}
+        note = {"by": literal(operator)} if operator else None
+        changes: Document = {
+            "attempts": 0,
+            "crashes": 0,
+            "error": None,
+            "finished_at": None,
+            "cancel_requested": None,
+            "expires_at": None,
+            "started_at": None,
+            "not_before": None,
+            "waiting_for": None,
+            "message_id": None,
+            "progress": {"percent": 0, "stage": "Waiting for a worker"},
+            "dispatch": self._dispatched({"$add": ["$dispatch.n", 1]}, by),
+            "effects": {"$filter": {"input": "$effects", "cond": {"$ne": ["$$this.does", "dead_letter"]}}},
+            # what was paid for is gone on with; a cancelled generation is gone at the provider too
+            "checkpoint": {"$cond": [{"$eq": ["$status", Status.CANCELLED.value]}, literal({}), "$checkpoint"]},
+        }
+        with available():
+            known = self._jobs.find_one({"_id": job_id, "group": {"$ne": None}}, {"kind": 1, "group": 1})
+        if known is None:
+            return self._write("requeue", guard, changes, note)
+
+        def write(session: ClientSession, seq: int) -> Job | None:
+            return self._write("requeue", guard, changes | {"seq": seq}, note, session)
+
+        return self._ordering.append(known["kind"], known["group"], 1, write)
 
     def dismiss(self, job_id: str, *, failed_at: datetime, operator: str) -> bool:
         """An operator drops the dead letters of a job that failed then. It stays failed, and its user can start it over."""

@@ -13,6 +13,7 @@ import structlog
 from jobs import tally
 from jobs.dispatch import process_name
 from jobs.document import Document, Job, new_document
+from jobs.errors import InvalidPayload
 from jobs.life import Status
 from jobs.sending import send
 from jobs.store import store
@@ -29,7 +30,8 @@ Priority = Literal["normal", "high"]
 class Order:
     """What a user wants done. `payload` is valid for its kind. With a `job_id` it becomes one job, however often given.
 
-    With `run_at` it is sent no earlier; with `expires_in_seconds` it must start within that time of when it may, or it expires.
+    With `run_at` it is sent no earlier; jobs that are done in order refuse that (`InvalidPayload`). With `expires_in_seconds`
+    it must start within that time of when it may, or it expires.
     """
 
     kind: str
@@ -46,6 +48,10 @@ class Order:
     traceparent: str | None = None
     """The trace that it follows from; None: the one at hand."""
 
+    def __post_init__(self) -> None:
+        if self.run_at is not None and kind_named(self.kind).fifo:
+            raise InvalidPayload(f"{self.kind} are done in the order of their submission: leave the time to start at out.")
+
     def document(self) -> Document:
         made = new_document(
             job_id=self.job_id or uuid4().hex,
@@ -56,6 +62,7 @@ class Order:
             provider=self.provider,
             model_id=self.model_id,
             traceparent=current(),
+            group=kind_named(self.kind).group_of(self.user_id),
         )
         made["priority"] = self.priority
         if self.run_at is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pymongo import ReturnDocument
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
 from jobs.database import Database, Document, available
@@ -59,12 +60,20 @@ class Verbs:
         """The dispatch, taken by `by`, who has to send the message."""
         return {"n": n, "by": literal(by), "until": later(self._pace.dispatch), "at": NOW}
 
-    def _write(self, verb: str, guard: Document, changes: Document, note: Document | None = None) -> Job | None:
+    def _write(
+        self,
+        verb: str,
+        guard: Document,
+        changes: Document,
+        note: Document | None = None,
+        session: ClientSession | None = None,
+    ) -> Job | None:
         with available():
             document = self._jobs.find_one_and_update(
                 self._guard(verb, guard),
                 self._pipeline(verb, changes, note),
                 return_document=ReturnDocument.AFTER,
+                session=session,
             )
         return Job.from_document(document) if document else None
 

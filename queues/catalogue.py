@@ -83,6 +83,10 @@ class Kind:
         """The queue for what can't go on, of all lanes."""
         return self._named("dlq")
 
+    def group_of(self, user_id: str) -> str | None:
+        """Whose jobs are done one after another, in the order of their submission; None where no order is kept."""
+        return f"user-{user_id}" if self.fifo else None
+
     def _named(self, suffix: str) -> str:
         return "-".join(filter(None, (self.name, suffix))) + (".fifo" if self.fifo else "")
 
@@ -122,6 +126,18 @@ KINDS: dict[str, Kind] = {
             max_seconds=14_400,
             slots=16,
             has_high_lane=True,
+        ),
+        Kind(
+            name="resumes",
+            purpose="a change of a resume, after all that its user ordered before",
+            visibility_seconds=30,
+            retention_seconds=DAY,
+            max_receives=limits.MAX_RECEIVES_MOST,  # a message wakes its group as often as it takes
+            max_attempts=3,
+            max_seconds=60,
+            slots=16,
+            fifo=True,
+            alarm_depth=100,
         ),
     )
 }

@@ -57,6 +57,7 @@ class Receiver:
         self.lane = lane
         self._held = held
         self._turns = turns
+        self._most = 1 if kind_named(kind).fifo else BATCH_MESSAGES  # a second one of a group would wait for the first
         self._found_empty = False
         self._failures = 0
         self._stopped = Event()
@@ -148,7 +149,7 @@ class Receiver:
         if room and not is_paused:
             self.last_attempt = monotonic()  # before it is said that one may be expected
         self.had_room, self.is_paused = room > 0, is_paused
-        return 0 if is_paused or self._stopped.is_set() else min(room, BATCH_MESSAGES)
+        return 0 if is_paused or self._stopped.is_set() else min(room, self._most)
 
     def _succeed(self, messages: list[Message]) -> None:
         self.last_receive = self.last_attempt = monotonic()

@@ -57,7 +57,7 @@ def take_in(kind: Kind, model: type[Payload], delivery: Delivery) -> Settlement:
             expires_at=said.order.expires_at,
         )
         job = submit_once(model, order)
-    except OrderRefused as error:
+    except InvalidPayload as error:
         return SetAside(str(error))
     if said.order.ignored:
         log.warning("an order has fields that mean nothing here", fields=said.order.ignored, **job.log_context())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from threading import Thread
 from time import monotonic
@@ -69,13 +69,31 @@ class JobTask(Task):
         if delivery.job.order is not None:  # not a job yet
             self._settle(delivery, patiently(partial(take_in, self.kind, self.payload, delivery)))
             raise Ignore
+        if self.kind.fifo:
+            self._go_through_group(delivery)
+            raise Ignore
+        return self._claim_and_attempt(delivery)
+
+    def _go_through_group(self, delivery: Delivery) -> None:
+        """Where an order is kept: the group's oldest open job, and under the same message the next, until none can start.
+
+        How one of them ends is recorded, and stops nobody behind it.
+        """
+        while deliveries().get(delivery.tag) is not None:
+            if is_leaving():
+                self._settle(delivery, Visible(0))
+            else:
+                with suppress(Ignore, Retry, JobError):
+                    self._claim_and_attempt(delivery)
+
+    def _claim_and_attempt(self, delivery: Delivery) -> str:
         token = uuid4().hex
         claimed = patiently(partial(claim_or_settle, self.kind, delivery, token=token, worker=self.request.hostname))
         if not isinstance(claimed, Job):
             self._settle(delivery, claimed)
             raise Ignore
-        hold = Hold(job_id, token, max_seconds=self.kind.max_seconds)
         tally.claimed(claimed)
+        hold = Hold(claimed.id, token, max_seconds=self.kind.max_seconds)
         with structlog.contextvars.bound_contextvars(**claimed.log_context()), self._keeping(claimed, hold, delivery):
             return self._attempt(Run(claimed, hold), delivery)
 
@@ -85,13 +103,18 @@ class JobTask(Task):
         slot, began = current_slot(), monotonic()
 
         def time_out() -> None:
-            Thread(target=self._conclude, args=(job, hold.token, delivery, TimedOut()), name="time-out", daemon=True).start()
+            Thread(target=self._time_out, args=(job, hold.token, delivery), name="time-out", daemon=True).start()
             if slot is not None:
                 slot.write_off()
 
         with beat().keeping(Held(job, hold, delivery, time_out)):
             yield
         deliveries().ran(self.kind.name, monotonic() - began)
+
+    def _time_out(self, job: Job, token: str, delivery: Delivery) -> None:
+        self._conclude(job, token, delivery, TimedOut())
+        if self.kind.fifo:  # whoever goes through the group may hang
+            self._settle(delivery, Visible(0))
 
     def _attempt(self, run: Run, delivery: Delivery) -> str:
         log.info("job started", worker=self.request.hostname)
@@ -118,7 +141,7 @@ class JobTask(Task):
                 raise Retry(str(reason), exc=reason, when=delivery.settlement.seconds) from error
             raise reason from error.__cause__
         log.info("job completed")
-        self._settle(delivery, Delete())
+        self._release(delivery, Delete())
         return "completed"
 
     def _traced(self, job: Job, delivery: Delivery) -> AbstractContextManager[str | None]:
@@ -157,7 +180,7 @@ class JobTask(Task):
                 reached(Step.RECORDED, job.id)
                 perform_pending_of(job.id)
                 log.info("job cancelled")
-            self._settle(delivery, Delete())
+            self._release(delivery, Delete())
         elif run.hold.end in (None, "lost"):
             tally.lease_lost(job.kind)
             log.warning("the lease was lost; what this attempt made is discarded")
@@ -167,7 +190,7 @@ class JobTask(Task):
         if patiently(park):
             reached(Step.PUT_OFF, run.job.id)
             log.info("job parked", reason=error.reason, seconds=error.seconds)
-            self._settle(delivery, Delete())
+            self._release(delivery, Delete())
 
     def _conclude(self, job: Job, token: str, delivery: Delivery, error: JobError) -> None:
         if not error.retryable:
@@ -188,12 +211,13 @@ class JobTask(Task):
         reached(Step.RECORDED, job.id)
         log.warning("job failed", code=error.code, reason=str(error), **job.log_context())
         perform_pending_of(job.id)
-        self._settle(delivery, Delete())
+        self._release(delivery, Delete())
 
     def _retry(self, job: Job, token: str, delivery: Delivery, error: JobError) -> None:
         """The message comes again when the next attempt may start; where it can't, the relay sends another."""
         seconds = self._wait_seconds(job, error)
-        keeps_message = seconds <= KEPT_MESSAGE_SECONDS and not is_last_receive(self.kind, delivery.message)
+        can_keep = seconds <= KEPT_MESSAGE_SECONDS and not is_last_receive(self.kind, delivery.message)
+        keeps_message = can_keep or self.kind.fifo  # a group's message stays as long as there is something to do
         retry_later = partial(
             store().retry_later,
             job.id,
@@ -211,9 +235,9 @@ class JobTask(Task):
         log.warning(
             "attempt failed; the job is tried again", code=error.code, reason=str(error), seconds=seconds, **job.log_context()
         )
-        if keeps_message:
+        if keeps_message and not self.kind.fifo:
             delivery.on_put_off_failed = partial(store().forget_message, job.id, delivery.message.message_id)
-        self._settle(delivery, Visible(seconds) if keeps_message else Delete())
+        self._release(delivery, Visible(seconds) if keeps_message else Delete())
 
     def _wait_seconds(self, job: Job, error: JobError) -> int:
         """Exponential with full jitter, or what the service asked for."""
@@ -221,6 +245,11 @@ class JobTask(Task):
             return max(1, round(error.retry_after_seconds))
         longest = min(self.kind.backoff_seconds * 2 ** (job.attempts - 1), self.kind.backoff_most_seconds)
         return max(1, round(random.uniform(0, longest)))
+
+    def _release(self, delivery: Delivery, settlement: Settlement) -> None:
+        """Settle the message of an attempt that is over. A group's message goes on to the next job."""
+        if not self.kind.fifo:
+            self._settle(delivery, settlement)
 
     def _settle(self, delivery: Delivery, settlement: Settlement) -> None:
         delivery.settlement = settlement

@@ -68,14 +68,16 @@ class Worker:
             pytest.fail(f"the worker did not stop:\n{self.log}")
 
 
-def wait_for(condition: Callable[[], T | None], what: str, worker: Worker | None = None) -> T:
+def wait_for(
+    condition: Callable[[], T | None], what: str, worker: Worker | None = None, *, patience_seconds: float = PATIENCE_SECONDS
+) -> T:
     """What `condition` answers once it answers something true; the test fails if that takes too long."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience_seconds
     while time.monotonic() < deadline:
         if answer := condition():
             return answer
         time.sleep(0.02)
-    pytest.fail(f"waited {PATIENCE_SECONDS} s for {what}" + (f"; the worker's log:\n{worker.log}" if worker else ""))
+    pytest.fail(f"waited {patience_seconds} s for {what}" + (f"; the worker's log:\n{worker.log}" if worker else ""))
 
 
 def finished(job_id: str, worker: Worker | None = None) -> Job:

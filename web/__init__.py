@@ -8,7 +8,7 @@ from flask import Flask
 
 from monitoring.logs import configure_logging
 from settings import SettingsError, settings
-from web import content, docs, health, identity, jobs, kinds, media, metrics, openapi, problems, requestlog, security
+from web import content, docs, health, identity, jobs, kinds, media, metrics, openapi, problems, requestlog, resumes, security
 from web.body import MOST_BODY_BYTES
 from web.tracing import trace_requests
 
@@ -27,7 +27,7 @@ def create_app() -> Flask:
     identity.register(app)
     problems.register(app)
     security.register(app)
-    for concept in (content, media, jobs, kinds, health, metrics, openapi, docs):
+    for concept in (content, media, resumes, jobs, kinds, health, metrics, openapi, docs):
         app.register_blueprint(concept.blueprint)
     return app
 

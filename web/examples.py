@@ -17,6 +17,7 @@ from web.render import (
     MediaFile,
     MediaJob,
     ProgressShape,
+    ResumeShape,
     Usage,
 )
 
@@ -112,5 +113,14 @@ CANCELLED_JOB = QUEUED_JOB.model_copy(
 )
 
 PAGE = JobPage(jobs=[COMPLETED_JOB], next=None)
+
+RESUME = ResumeShape(
+    resume_id="cv-2026",
+    template="plain",
+    data={"basics": {"name": "Ada Lovelace", "label": "Analyst"}},
+    version=3,
+    created_at=CREATED,
+    updated_at=FINISHED,
+)
 
 RESULT = JobResult(job_id=JOB_ID, type="articles", article=ARTICLE, media=[])

@@ -15,7 +15,7 @@ from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
 from web.body import OneOf
-from web.examples import JOB_ID
+from web.examples import JOB_ID, RESUME
 from web.identity import OPEN
 from web.operations import JSON, Operation, Reply, describe, operation_of
 from web.problems import ProblemDocument
@@ -26,6 +26,7 @@ BODY_PROBLEMS = 400, 413, 415, 422
 SIGNED_IN_PROBLEMS = 401, 403, 503
 PARAMETERS = {
     "job_id": ("The job's id.", JOB_ID),
+    "resume_id": ("The resume's id, which its user has chosen.", RESUME.resume_id),
     "name": ("The file's name, as the job's links have it.", "image.png"),
 }
 """What stands in paths, and an example of each."""

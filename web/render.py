@@ -15,6 +15,7 @@ from jobs.document import Job
 from jobs.forecast import NOTHING, Forecast
 from jobs.life import TRANSITIONS, Status
 from jobs.media import media_names, media_of
+from jobs.resumes import Resume
 from settings import settings
 
 
@@ -256,6 +257,28 @@ class JobResult(Shape):
     @classmethod
     def of(cls, job: Job) -> Self:
         return cls(job_id=job.id, type=job.kind, article=ArticleText.of(job), media=MediaFile.all_of(job))
+
+
+class ResumeShape(Shape):
+    """A resume."""
+
+    resume_id: str = Field(description="Its id, which its user has chosen.")
+    template: str | None = Field(description="How it is set; null for the server's own choice.")
+    data: dict[str, Any] = Field(description="What stands in it.")
+    version: int = Field(description="How many changes were applied to it.")
+    created_at: datetime = Field(description="When it was created.")
+    updated_at: datetime = Field(description="When its last change was applied.")
+
+    @classmethod
+    def of(cls, resume: Resume) -> Self:
+        return cls(
+            resume_id=resume.id,
+            template=resume.template,
+            data=dict(resume.data),
+            version=resume.version,
+            created_at=resume.created_at,
+            updated_at=resume.updated_at,
+        )
 
 
 def answer(shape: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

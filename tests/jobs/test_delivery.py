@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.delivery import Answer, Came, ComeAgain, Drop, End, Replace, SetAside, StartOver, answer
+from jobs.delivery import Answer, Came, ComeAgain, Drop, End, Replace, SetAside, StartOver, answer, answer_in_order
 from jobs.document import Job
 from jobs.life import FINAL
 from tests.jobs.jobs import NOW, document
@@ -115,3 +115,38 @@ def test_a_dead_letter_that_was_moved_back_starts_the_failed_job_over(message: C
 @pytest.mark.parametrize("status", sorted(FINAL - {"failed"}))
 def test_a_dead_letter_of_a_job_that_did_not_fail_starts_nothing(status: str) -> None:
     assert answer(job(status, **NAMED), came("new", is_dead_letter=True), NOW) == Drop()
+
+
+ANOTHER: dict[str, Any] = {"message_id": "another"}
+IN_AN_HOUR = NOW + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("own", "oldest", "expected"),
+    [
+        pytest.param(job("completed"), None, Drop(), id="nothing is open"),
+        pytest.param(job("queued"), job("processing", **ANOTHER, **leased(IN_A_MINUTE)), ComeAgain(60), id="the oldest runs"),
+        pytest.param(job("completed"), job("retrying", **ANOTHER, not_before=IN_A_MINUTE), ComeAgain(60), id="it is too early"),
+        pytest.param(job("queued"), job("retrying", not_before=IN_AN_HOUR), ComeAgain(900), id="much too early"),
+        pytest.param(job("queued"), job("queued", **ANOTHER), ComeAgain(1), id="somebody was quicker"),
+        pytest.param(job("queued"), job("queued", cancel_requested=NOW), End("cancel"), id="the oldest is to be cancelled"),
+        pytest.param(job("queued"), job("queued", expires_at=A_MINUTE_AGO), End("expire"), id="the oldest has expired"),
+        pytest.param(job("queued"), job("retrying", attempts=3), End("give_up"), id="the oldest has no attempt left"),
+        pytest.param(None, None, SetAside("no job has this id"), id="unknown"),
+    ],
+)
+def test_where_an_order_is_kept_a_message_waits_for_the_oldest_job_of_its_group(
+    own: Job | None, oldest: Job | None, expected: Answer
+) -> None:
+    assert answer_in_order(own, oldest, came(), NOW) == expected
+
+
+def test_a_groups_message_on_its_last_receive_is_replaced() -> None:
+    waiting = job("retrying", **ANOTHER, not_before=IN_A_MINUTE)
+    assert answer_in_order(job("completed"), waiting, came(is_last=True), NOW) == Replace()
+
+
+def test_a_dead_letter_moved_back_starts_its_job_over_though_others_of_its_group_are_open() -> None:
+    failed = job("failed", **NAMED, finished_at=NOW - timedelta(minutes=5))
+    assert answer_in_order(failed, job("queued"), came("new", is_dead_letter=True), NOW) == StartOver()
+    assert answer_in_order(failed, job("queued"), came(), NOW) == ComeAgain(1)

@@ -39,7 +39,7 @@ def celery(*words: str) -> subprocess.CompletedProcess[str]:
         ({"LEASE_SECONDS": "0"}, ["-Q", "articles"], "LEASE_SECONDS='0' can't be used"),
         ({"AWS_ENDPOINT_URL": "nowhere"}, ["-Q", "articles"], "Correct AWS_ENDPOINT_URL"),
         ({"AWS_REGION": None, "AWS_DEFAULT_REGION": None}, ["-Q", "articles"], "Set AWS_REGION"),
-        ({}, ["-Q", "poems"], "no kind 'poems'; there are articles, images, videos"),
+        ({}, ["-Q", "poems"], "no kind 'poems'; there are articles, images, videos, resumes"),
         ({}, ["-Q", "articles", "-P", "solo"], "Leave out -P"),
     ],
 )

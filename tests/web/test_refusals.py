@@ -49,7 +49,7 @@ JSON_AT_FAULT: list[tuple[str, str, str, str]] = [
     ("/api/jobs", json.dumps(article(word_count=100)), "payload.word_count", "unknown field"),
     ("/api/jobs", '{"type": "articles", "payload": []}', "payload", "is a list: send an object"),
     ("/api/jobs", '{"type": "articles"}', "payload", "is missing: add it"),
-    ("/api/jobs", '{"type": "poems", "payload": {}}', "type", "send one of articles, images, videos"),
+    ("/api/jobs", '{"type": "poems", "payload": {}}', "type", "send one of articles, images, videos, resumes"),
     ("/api/jobs", '{"type": ["articles"], "payload": {}}', "type", "send one of articles"),
     ("/api/jobs", '{"payload": {}}', "type", "is missing: add one of articles"),
     ("/api/jobs", "[]", "body", "is a list: send an object"),
