@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from threading import Thread
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import uuid4
 
 import structlog
@@ -22,7 +22,7 @@ from celery.exceptions import Ignore, Retry
 from jobs import tally
 from jobs.document import Job
 from jobs.effects import perform_pending_of
-from jobs.errors import AttemptsExhausted, Cancelled, JobError, LeaseLost, NotNow, TimedOut, WorkerLost
+from jobs.errors import AttemptsExhausted, Cancelled, JobError, LeaseLost, NotNow, Retryable, TimedOut, WorkerLost
 from jobs.store import store
 from jobs.tracing import span
 from queues.catalogue import Kind
@@ -238,6 +238,13 @@ class JobTask(Task):
         if keeps_message and not self.kind.fifo:
             delivery.on_put_off_failed = partial(store().forget_message, job.id, delivery.message.message_id)
         self._release(delivery, Visible(seconds) if keeps_message else Delete())
+
+    def retry(self, *_: Any, exc: Exception | None = None, countdown: float | None = None, **__: Any) -> NoReturn:
+        """Celery's way to end an attempt that is worth another: nothing is published, the job's message comes again.
+
+        How often is the catalogue's affair (`max_attempts`); Celery's other options mean nothing here.
+        """
+        raise Retryable(str(exc) if exc else None, retry_after_seconds=countdown) from exc
 
     def _wait_seconds(self, job: Job, error: JobError) -> int:
         """Exponential with full jitter, or what the service asked for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jobs.errors import Retryable
 from providers.requests import ArticleRequest
 from queues.catalogue import KINDS
 from tasks import app
@@ -28,3 +29,9 @@ def test_every_kind_is_a_task_of_its_name_on_its_queue(kind: str) -> None:
     assert task.name == kind
     assert app.amqp.router.route({}, kind)["queue"].name == kind
     assert payload_model(kind).model_json_schema()["properties"]
+
+
+def test_celerys_own_way_to_retry_publishes_nothing_and_says_when() -> None:
+    with pytest.raises(Retryable, match="not there yet") as raised:
+        task_of("articles").retry(exc=ValueError("not there yet"), countdown=7)
+    assert raised.value.retry_after_seconds == 7
