@@ -10,6 +10,8 @@ from __future__ import annotations
 import socket
 import sys
 from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -18,6 +20,8 @@ from devstack.watchdog import Watchdog
 
 THREADS = 64
 START_SECONDS = 60
+LOOK_SECONDS = 0.1
+"""How often a long poll looks whether a message of a FIFO queue has come, or its group is free."""
 REGION = "us-east-1"
 KEY = "laptop"
 """The server takes any key; this one says whose it is."""
@@ -27,7 +31,25 @@ def application() -> object:
     """The WSGI application, loaded by gunicorn in the server's process."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+    _let_long_polls_see_groups_get_free()
     return DomainDispatcherApplication(create_backend_app)
+
+
+def _let_long_polls_see_groups_get_free() -> None:
+    """Of a FIFO queue, moto asks which groups are busy when a long poll begins, and never again until it ends."""
+    from moto.sqs.models import SQSBackend
+
+    receive_once = SQSBackend.receive_message
+
+    def receive_message(self: Any, queue_name: str, count: int, wait_seconds_timeout: int, *rest: Any, **named: Any) -> Any:
+        if not queue_name.endswith(".fifo"):
+            return receive_once(self, queue_name, count, wait_seconds_timeout, *rest, **named)
+        until = monotonic() + wait_seconds_timeout
+        while not (found := receive_once(self, queue_name, count, 0, *rest, **named)) and monotonic() < until:
+            sleep(LOOK_SECONDS)
+        return found
+
+    SQSBackend.receive_message = receive_message
 
 
 class SqsServer(Server):

@@ -24,6 +24,20 @@ def test_forty_long_polls_leave_room_for_the_send_that_ends_them(queues: dict[st
     assert sorted(received, key=int) == [str(number) for number in range(len(clients))]
 
 
+def test_a_long_poll_gets_the_next_message_of_a_group_once_the_one_before_is_deleted(queues: dict[str, str]) -> None:
+    client = make_client("sqs", read_seconds=30)
+    poll = {"QueueUrl": next(url for name, url in queues.items() if name.endswith("resumes.fifo")), "WaitTimeSeconds": 10}
+    for body in ("first", "second"):
+        client.send_message(QueueUrl=poll["QueueUrl"], MessageBody=body, MessageGroupId="ada", MessageDeduplicationId=body)
+    (first,) = client.receive_message(**poll)["Messages"]
+    with ThreadPoolExecutor(1) as thread:
+        second = thread.submit(client.receive_message, **poll)
+        client.receive_message(QueueUrl=poll["QueueUrl"], WaitTimeSeconds=1)  # so that the other has begun
+        assert not second.done()
+        client.delete_message(QueueUrl=poll["QueueUrl"], ReceiptHandle=first["ReceiptHandle"])
+        assert [message["Body"] for message in second.result().get("Messages", [])] == ["second"]
+
+
 def test_a_file_in_s3_is_read_whole_in_parts_and_by_a_presigned_url(sqs: str) -> None:
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="files")
