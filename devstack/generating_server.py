@@ -323,6 +323,7 @@ class Reply:
 
 class _Listener(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # a fleet may ask all at once
     block_on_close = False
 
     def __init__(self, address: tuple[str, int], owner: GeneratingServer) -> None:

@@ -22,7 +22,6 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from jobs.database import DatabaseUnavailable, Document, PyMongoError, available, database
-from jobs.pace import pace
 
 log = structlog.get_logger()
 
@@ -93,6 +92,10 @@ def counted() -> list[Counted]:
         return [_counted(each) for each in database().collection("counters").find()]
 
 
+FLUSH_SECONDS = 3
+"""A kill loses the counts of so many seconds."""
+
+
 class Gathered:
     """Counts that are not written yet. Its thread starts with the first."""
 
@@ -149,7 +152,7 @@ class Gathered:
 
     def _keep_flushing(self) -> None:
         waiting = Event()
-        while not waiting.wait(pace().look):
+        while not waiting.wait(FLUSH_SECONDS):
             self.flush()
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from jobs import glance
 from jobs.database import DatabaseUnavailable
 from jobs.glance import Glance
 
@@ -23,26 +20,23 @@ class Sight:
         return self.looks
 
 
-def test_asking_a_hundred_times_is_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(glance, "HOLDS_SECONDS", 3600)
+def test_asking_a_hundred_times_is_one_look() -> None:
     sight = Sight()
-    glimpse = Glance(sight.look, at_first=0)
+    glimpse = Glance(sight.look, at_first=0, holds_seconds=3600)
     assert {glimpse() for _ in range(100)} == {1}
     assert sight.looks == 1
 
 
-def test_what_this_process_changed_is_looked_at_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(glance, "HOLDS_SECONDS", 3600)
-    glimpse = Glance(Sight().look, at_first=0)
+def test_what_this_process_changed_is_looked_at_anew() -> None:
+    glimpse = Glance(Sight().look, at_first=0, holds_seconds=3600)
     assert glimpse() == 1
     glimpse.forget()
     assert glimpse() == 2
 
 
-def test_with_mongodb_away_what_was_seen_last_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(glance, "HOLDS_SECONDS", 0)
+def test_with_mongodb_away_what_was_seen_last_holds() -> None:
     sight = Sight()
-    glimpse = Glance(sight.look, at_first=0)
+    glimpse = Glance(sight.look, at_first=0, holds_seconds=0)
     sight.is_away = True
     assert glimpse() == 0
     sight.is_away = False

@@ -88,8 +88,8 @@ def test_what_nobody_can_read_comes_back_with_its_reason_when_aws_moves_it(
 ) -> None:
     lay("not even JSON", Reason="set aside before")
     lay(body_of("gone", written=datetime.now(UTC)))
-    worker = start_worker("articles")
     assert move(sqs_proxy) == 2
+    worker = start_worker("articles")
     wait_for(lambda: len(letters()) == 2, "the letters to come back", worker)
     assert {letter.attributes["Reason"].partition(":")[0] for letter in letters()} == {
         "the body is not JSON",
