@@ -298,7 +298,7 @@ def test_a_lease_longer_than_a_queues_visibility_is_a_warning(relayed: None, env
     environment(LEASE_SECONDS="200")
     finding = finding_of("visibility")
     assert finding.state is State.WARNING
-    assert {line.split()[2].rpartition("-")[2] for line in finding.lines()} == {"images", "high"}
+    assert {line.split()[2].rpartition("-")[2] for line in finding.lines()} == {"images", "high", "resumes.fifo"}
 
 
 ROLES = [Role.WORKER, Role.PRODUCER, Role.RELAY]

@@ -84,7 +84,7 @@ def test_a_plan_shows_what_differs_and_its_exit_code_tells(database: Any, queues
     assert told.exit_code == 0
     assert f"~ {prefixed('images')}  change\n    VisibilityTimeout  7 -> 180\n" in told.stdout
     assert f"+ {prefixed('videos-dlq')}  create\n" in told.stdout
-    assert "1 to create, 1 to change, 7 as they should be." in told.stdout
+    assert f"1 to create, 1 to change, {len(queues) - 2} as they should be." in told.stdout
     assert run("plan --exit-code").exit_code == 2
     assert run("plan articles --exit-code").exit_code == 0
 
