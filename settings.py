@@ -115,6 +115,10 @@ class Settings(BaseSettings):
         default=90, gt=0, description="How long finished jobs and what they made are kept, in days."
     )
     port: int = Field(default=8000, ge=1, le=65_535, description="Port of the web process.")
+    allow_private_urls: Literal["on"] | None = Field(
+        default=None,
+        description="`on`: addresses that users name (webhooks, videos) may lead to this machine itself, for trying things out.",
+    )
     public_url: str | None = Field(default=None, description="Where users reach the web process, if not at the request's host.")
     log_format: Literal["text", "json"] = Field(default="text", description="`text` for people, `json` for machines.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="The least that is logged.")
