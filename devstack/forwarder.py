@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from types import TracebackType
 
 CONNECT_SECONDS = 5
@@ -12,13 +12,17 @@ LONGEST_HEAD_BYTES = 8_192
 
 
 class Forwarder:
-    """Listens on a port of its own and forwards to `host:port`. Cut, it refuses connections and breaks those it has."""
+    """Listens on a port of its own and forwards to `host:port`.
+
+    Cut, it refuses connections and breaks those it has; held, it takes connections and whatever they send, and nothing answers.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self.target = (host, port)
         self._lock = Lock()
         self._open: list[socket.socket] = []
         self._listener: socket.socket | None = None
+        self._flows = Event()
         self.port = 0
         self.restore()
 
@@ -32,6 +36,10 @@ class Forwarder:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    def hold(self) -> None:
+        """The server is there and answers nothing from now on."""
+        self._flows.clear()
+
     def cut(self) -> None:
         """The server is away from now on."""
         with self._lock:
@@ -44,6 +52,9 @@ class Forwarder:
 
     def restore(self) -> None:
         """The server is there again."""
+        self._flows.set()
+        if self._listener is not None:
+            return
         listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
         self.port = listener.getsockname()[1]
         with self._lock:
@@ -72,10 +83,20 @@ class Forwarder:
             client.close()
             server.close()
             return
-        Thread(target=_pump, args=(server, client), daemon=True).start()
-        _pump(client, server)
+        Thread(target=self._pump, args=(server, client), daemon=True).start()
+        self._pump(client, server)
         with self._lock:
             self._open = [each for each in self._open if each not in (client, server)]
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                self._flows.wait()
+                sink.sendall(data)
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
 
     def _connected(self, client: socket.socket) -> socket.socket:
         """A connection to where this client is to be led."""
@@ -108,13 +129,3 @@ def _connect(target: tuple[str, int]) -> socket.socket:
     server = socket.create_connection(target, timeout=CONNECT_SECONDS)
     server.settimeout(None)
     return server
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65_536):
-            sink.sendall(data)
-    for each in (source, sink):
-        with suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
-        each.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event, Thread
@@ -64,17 +64,20 @@ class Report:
 
 
 class Relay:
-    """Looks after the jobs of some kinds. `also` is called in each round besides; `by` is who dispatches, as jobs record it."""
+    """Looks after the jobs of some kinds, read anew in each round: they may become others while it works.
+
+    `also` is called in each round besides; `by` is who dispatches, as jobs record it.
+    """
 
     def __init__(
         self,
-        kinds: Iterable[str],
+        kinds: Collection[str],
         by: str | None = None,
         *,
         pace: Pace | None = None,
         also: Sequence[Callable[[], None]] = (),
     ) -> None:
-        self.kinds = list(kinds)
+        self._kinds = kinds
         self.by = by or process_name()
         self.also = list(also)
         self._pace = pace or configured_pace()
@@ -83,6 +86,11 @@ class Relay:
         self._faults: dict[str, str] = {}
         self._short: dict[str, _Shortage] = {}
         self._next: dict[str, float] = {}
+
+    @property
+    def kinds(self) -> list[str]:
+        """What it looks after now."""
+        return sorted(self._kinds)
 
     # -- rounds
 
@@ -269,7 +277,7 @@ class _Shortage:
     least: int
 
 
-def start_in_background(kinds: Iterable[str], also: Sequence[Callable[[], None]] = ()) -> Callable[[], None]:
+def start_in_background(kinds: Collection[str], also: Sequence[Callable[[], None]] = ()) -> Callable[[], None]:
     """Run a relay for these kinds in a thread of this process; call the answer to stop it."""
     relay = Relay(kinds, also=also)
     Thread(target=relay.run, name="relay", daemon=True).start()

@@ -21,12 +21,12 @@ from jobs.expressions import NOW, later, literal
 from jobs.life import Status
 from queues.catalogue import KINDS, prefixed
 from queues.clients import make_client, translated
+from queues.policy import METRICS_NAMESPACE
 from settings import settings
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
 
-NAMESPACE = "Pressroom"
 EVERY_SECONDS = 60
 LONGEST = timedelta(minutes=15)
 """What ended longer ago is not told any more, where no relay ran for a while."""
@@ -58,7 +58,7 @@ def publish() -> None:
     made = [*_metrics(turn)]
     for place in range(0, len(made), MOST_AT_ONCE):
         with translated("CloudWatch"):
-            _client().put_metric_data(Namespace=NAMESPACE, MetricData=made[place : place + MOST_AT_ONCE])
+            _client().put_metric_data(Namespace=METRICS_NAMESPACE, MetricData=made[place : place + MOST_AT_ONCE])
 
 
 def _take_turn() -> Turn | None:

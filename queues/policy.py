@@ -57,6 +57,8 @@ MEDIA_OBJECTS: dict[Role, tuple[str, ...]] = {
     Role.WORKER: ("PutObject", "DeleteObject"),  # its rounds, as the relay's, delete what nobody needs any more
     Role.RELAY: ("DeleteObject",),
 }
+METRICS_NAMESPACE = "Pressroom"
+"""What `CLOUDWATCH_METRICS=on` sends stands there, and a relay may write nowhere else."""
 MEDIA_BUCKET: dict[Role, tuple[str, ...]] = {Role.PRODUCER: ("ListBucket",)}
 """Without it S3 answers 403, not 404, where a file is gone."""
 
@@ -81,6 +83,8 @@ class Place:
     bucket: str | None = None
     given: Mapping[str, str] | None = None
     """By kind: the URL of its queue, where one is given outright."""
+    sends_metrics: bool = False
+    """Whether relays send metrics to CloudWatch."""
 
     def queue_arn(self, name: str) -> str:
         return f"arn:{self.partition}:sqs:{self.region}:{self.account}:{self.prefix}{name}"
@@ -132,6 +136,9 @@ def policy(role: Role, place: Place, kinds: Collection[str] = ()) -> dict[str, A
     statements = [_allow("sqs", actions, arns) for actions, arns in queues.items()]
     if place.bucket:
         statements += media_statements(role, place)
+    if role is Role.RELAY and place.sends_metrics:  # the right knows no resources, only namespaces
+        condition = {"StringEquals": {"cloudwatch:namespace": METRICS_NAMESPACE}}
+        statements.append(_allow("cloudwatch", ("PutMetricData",), ["*"]) | {"Condition": condition})
     if role is Role.OPERATOR:  # CloudWatch reads alarms under the name of all of them
         statements.append(_allow("cloudwatch", ("DescribeAlarms",), [place.alarm_arn("*")]))
         own = [place.alarm_arn(f"{place.prefix}{kind}*") for kind in kinds or KINDS]
@@ -178,4 +185,5 @@ def place_of_settings(account: str | None = None, region: str | None = None) -> 
         partition=session().get_partition_for_region(region),
         bucket=configured.media_bucket,
         given=given,
+        sends_metrics=configured.cloudwatch_metrics is not None,
     )

@@ -89,7 +89,7 @@ def stop_waiting(**_: Any) -> None:
 def look_after_deliveries(sender: Any, **_: Any) -> None:
     """Beside its jobs a worker does the relay's rounds for its kinds, and says that it lives."""
     start_tracing("worker")
-    kinds = sorted(sender.app.amqp.queues.consume_from)
+    kinds = sender.app.amqp.queues.consume_from  # add_consumer and cancel_consumer change it
     liveness.start(sender.hostname, lambda: sender.pool.limit)
     _ending.append(start_in_background(kinds, also=[probe_due]))
     _ending.append(liveness.stop)

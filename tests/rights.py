@@ -87,7 +87,7 @@ def _asked(service: str, request: Request) -> list[tuple[str, str]]:
         return [(action, f"arn:aws:s3:::{bucket}/{key}")]
     if service == "cloudwatch":
         action = request.headers["x-amz-target"].partition(".")[2]
-        name = json.loads(request.body).get("AlarmName", "*")
+        name = json.loads(request.body).get("AlarmName", "*") if action != "PutMetricData" else "*"  # that may come compressed
         return [(action, f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}")]
     return []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def test_a_pool_grows_and_shrinks_and_as_many_jobs_run(start_worker: StartWorker
             assert finished(job.id, worker).status is Status.COMPLETED
 
 
-def test_a_worker_takes_up_a_kind_and_leaves_one_when_it_is_told(start_worker: StartWorker) -> None:
+def test_a_worker_takes_up_a_kind_and_leaves_one_when_it_is_told(start_worker: StartWorker, database: Any) -> None:
     worker = start_worker("articles")
     assert "no kind 'nonsense'" in celery("control", "add_consumer", "nonsense")
     celery_at_once(("control", "add_consumer", "images"), ("control", "cancel_consumer", "articles"))
@@ -98,6 +99,7 @@ def test_a_worker_takes_up_a_kind_and_leaves_one_when_it_is_told(start_worker: S
     taken = submit(Order(kind="images", payload={"prompt": "a bee"}, user_id="ada"))
     assert finished(taken.id, worker).status is Status.COMPLETED
     assert [queue["name"] for queue in asked("active_queues")] == ["images"]
+    wait_for(lambda: [each["kinds"] for each in database["relays"].find()] == [["images"]], "its rounds to follow", worker)
     waiting = store().get(left.id)
     assert waiting is not None
     assert waiting.status is Status.QUEUED
@@ -170,14 +172,15 @@ def test_events_tell_a_jobs_way(start_worker: StartWorker, tmp_path: Path) -> No
     assert all(job.id in line for line in lines)
 
 
+@pytest.mark.parametrize("away", [Forwarder.cut, Forwarder.hold])
 def test_with_the_monitors_store_away_jobs_go_on_and_monitoring_comes_back(
-    start_worker: StartWorker, mongodb: str, database: Any
+    away: Callable[[Forwarder], None], start_worker: StartWorker, mongodb: str, database: Any
 ) -> None:
     with Forwarder(*host_and_port(mongodb)) as between:
         address = f"mongodb://{between.address}/{database.name}?directConnection=true"
         worker = start_worker("articles", MONITOR_URL=address)
         assert "1 node online." in celery("status")
-        between.cut()
+        away(between)
         jobs = submit_many([article(f"Bees {n}") for n in range(20)])
         for job in jobs:
             assert finished(job.id, worker).status is Status.COMPLETED

@@ -21,6 +21,7 @@ from jobs.files import files
 from jobs.relay import Relay
 from jobs.store import store
 from jobs.submit import Order, submit
+from monitoring.cloudwatch import publish
 from queues import alarms
 from queues.catalogue import KINDS
 from queues.clients import make_client
@@ -67,6 +68,7 @@ def become(
             MEDIA_BUCKET=bucket,
             LEASE_SECONDS="2",
             SQS_WAIT_TIME_SECONDS="1",
+            CLOUDWATCH_METRICS="on",
         )
         allowed = policy(role, place_of_settings())
         for statement in allowed["Statement"]:
@@ -134,7 +136,7 @@ def relay(database: Any, rights: Rights, tmp_path: Path) -> None:
     job = failed_job(database)
     file_to_clear_away(database)
     database.jobs.insert_one(document("queued", dispatch={"n": 0, "by": None, "until": None, "at": None}))
-    a_relay = Relay(KINDS)
+    a_relay = Relay(KINDS, also=[publish])
 
     def is_done() -> bool:
         faults = a_relay.round().faults
@@ -208,7 +210,7 @@ def test_a_queue_given_by_its_url_is_the_one_that_is_allowed() -> None:
 @pytest.mark.parametrize("role", Role)
 def test_every_action_exists_at_aws(role: Role) -> None:
     known = json.loads((resources("cfnlint") / "data" / "AdditionalSpecs" / "Policies.json").read_text())
-    for statement in policy(role, Place(account=ACCOUNT, region="us-east-1", bucket="media"))["Statement"]:
+    for statement in policy(role, Place(account=ACCOUNT, region="us-east-1", bucket="media", sends_metrics=True))["Statement"]:
         for action in statement["Action"]:
             service, _, name = action.partition(":")
             assert name.lower() in known[service]["Actions"], f"AWS knows no {action}"
