@@ -7,6 +7,7 @@ environment leaves open.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from functools import cache
@@ -26,6 +27,10 @@ SQS_LARGEST_RECEIVE = 10
 SQS_LONGEST_VISIBILITY_SECONDS = 43_200
 LARGEST_RATE = 10_000
 """Each call of a window is remembered, in one document for each provider and model."""
+
+
+PRICED_UNITS = ("input_tokens", "output_tokens", "images", "video_seconds", "seconds")
+PriceTable = dict[str, dict[str, float]]
 
 
 class SettingsError(Exception):
@@ -101,9 +106,30 @@ class Settings(BaseSettings):
         description="Where Celery's events and remote control travel, for Flower, `inspect` and `control`: MongoDB, or another "
         "broker of kombu's that can broadcast (`redis://…`). Unset: the jobs' MongoDB.",
     )
-    auth: Literal["off"] | None = Field(
+    auth: Literal["keys", "off"] = Field(
+        default="keys",
+        description="`keys`: whoever asks needs a key. `off`: no sign-in, everybody is the operator `local`; only for addresses "
+        "of this machine.",
+    )
+    user_rate_limit: str | None = Field(
         default=None,
-        description="`off`: no sign-in, everybody is the user `local`. Only for addresses of this machine.",
+        description="How often each user may ask the API and the pages: `300/minute`. Unset: as often as he likes.",
+    )
+    user_active_jobs: int | None = Field(
+        default=None, ge=1, description="The most jobs of a user that may be open at once; more are refused. Unset: no limit."
+    )
+    user_spending_limit: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="What a user's jobs may cost in a day (UTC), in the currency of `PRICES`. Beyond it they wait for the next. "
+        "Unset: no limit.",
+    )
+    prices: str | None = Field(
+        default=None,
+        description='What providers cost, as JSON: `{"openai/gpt-5.4-mini": {"input_tokens": 0.25e-6, "output_tokens": 2e-6}, '
+        '"openai/*": {"images": 0.04}}`, of `input_tokens`, `output_tokens`, `images`, `video_seconds` and `seconds` (of the '
+        "provider's work). Unset: no costs are known.",
     )
     cloudwatch_metrics: Literal["on"] | None = Field(
         default=None, description="`on`: a relay sends metrics to CloudWatch each minute, in the namespace `Pressroom`."
@@ -118,6 +144,12 @@ class Settings(BaseSettings):
     allow_private_urls: Literal["on"] | None = Field(
         default=None,
         description="`on`: addresses that users name (webhooks, videos) may lead to this machine itself, for trying things out.",
+    )
+    open_streams: int = Field(
+        default=400,
+        ge=1,
+        le=5_000,
+        description="The most streams of live events that a web process keeps open at once; each has a thread that waits.",
     )
     public_url: str | None = Field(default=None, description="Where users reach the web process, if not at the request's host.")
     log_format: Literal["text", "json"] = Field(default="text", description="`text` for people, `json` for machines.")
@@ -137,7 +169,14 @@ class Settings(BaseSettings):
             raise ValueError("write mongodb://host/database, or redis://host")
         return value
 
-    @field_validator("ai_rate_limit")
+    @field_validator("prices")
+    @classmethod
+    def _is_a_price_table(cls, value: str | None) -> str | None:
+        if value is not None:
+            read_prices(value)
+        return value
+
+    @field_validator("ai_rate_limit", "user_rate_limit")
     @classmethod
     def _is_a_rate_limit(cls, value: str | None) -> str | None:
         if value is None:
@@ -162,6 +201,11 @@ class Settings(BaseSettings):
         """The provider of jobs that name none."""
         return self.ai_provider or ("service" if self.ai_service_url else "local")
 
+    @property
+    def price_table(self) -> PriceTable:
+        """`PRICES`: by `provider/model` or `provider/*`, what one of each unit costs."""
+        return read_prices(self.prices) if self.prices else {}
+
     def faults(self) -> list[str]:
         """What does not fit together, a sentence each with its remedy."""
         found = [
@@ -173,7 +217,34 @@ class Settings(BaseSettings):
             found.append("AI_PROVIDER=service needs AI_SERVICE_URL: set it to the AI service's base URL")
         if self.provider_name == "openai" and not self.openai_api_key:
             found.append("AI_PROVIDER=openai needs OPENAI_API_KEY: set it (any word will do for a service that asks for none)")
+        if self.user_spending_limit is not None and not self.prices:
+            found.append("USER_SPENDING_LIMIT needs PRICES: without them nothing is known to cost anything")
         return found
+
+
+def read_prices(text: str) -> PriceTable:
+    """The price table in a text.
+
+    Raises:
+        ValueError: it is none; the message names the entry, what is wrong with it and the remedy.
+    """
+    try:
+        table = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error.msg} at column {error.colno}") from None
+    if not isinstance(table, dict):
+        raise ValueError('write an object, as in {"openai/*": {"output_tokens": 2e-6}}')
+    for name, units in table.items():
+        if not re.fullmatch(r"[a-z]+/\S+", name):
+            raise ValueError(f"{name!r} names no provider and model: write openai/gpt-5.4-mini, or openai/* for all its models")
+        if not isinstance(units, dict) or not units:
+            raise ValueError(f'{name!r} has no prices: write an object, as in {{"output_tokens": 2e-6}}')
+        for unit, price in units.items():
+            if unit not in PRICED_UNITS:
+                raise ValueError(f"{name!r} has a price for {unit!r}; there are {', '.join(PRICED_UNITS)}")
+            if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < float("inf"):
+                raise ValueError(f"{unit!r} of {name!r} costs {price!r}: write a number, 0 or more")
+    return table
 
 
 def read_dev_env(path: Path = DEV_ENV_FILE) -> dict[str, str]:
