@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 NAMESPACE_EXISTS = 48
 """MongoDB's code for "the collection is there already"."""
+INDEX_BEING_BUILT = 12_587
+"""MongoDB's code for "not while a background operation runs"."""
 INDEX_DIFFERS = frozenset({85, 86})
 """MongoDB's codes for "an index of that name, or of those keys, is there and is another"."""
 CONNECT_MILLISECONDS = 1_000
@@ -78,18 +80,22 @@ def _of_open(name: str, *fields: str) -> IndexModel:
     return IndexModel([(field, ASCENDING) for field in fields], name=name, partialFilterExpression=is_open)
 
 
+def _newest(name: str, *fields: str) -> IndexModel:
+    """An index of all jobs with these fields, the newest first."""
+    return IndexModel(
+        [*((field, ASCENDING) for field in fields), ("created_at", DESCENDING), ("_id", DESCENDING)],
+        name=name,
+    )
+
+
 INDEXES: dict[str, list[IndexModel]] = {
     "jobs": [
-        IndexModel([("user_id", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="user_newest"),
-        IndexModel(
-            [("user_id", ASCENDING), ("kind", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
-            name="user_kind_newest",
-        ),
-        IndexModel(
-            [("user_id", ASCENDING), ("status", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
-            name="user_status_newest",
-        ),
-        IndexModel([("kind", ASCENDING), ("status", ASCENDING)], name="kind_status"),
+        # What lists ask for (jobs.listing). They name each kind and state that they want, so MongoDB merges these indexes' stretches
+        # in the order of the list, and reads no job that is not on the page.
+        _newest("user_newest", "user_id", "kind", "status"),
+        _newest("kind_status", "kind", "status"),
+        IndexModel([("search", ASCENDING), ("user_id", ASCENDING)], name="words"),
+        IndexModel([("user_id", ASCENDING), ("_id", ASCENDING)], name="user_ids"),
         IndexModel(
             [("lease.token", ASCENDING)], name="lease_token", partialFilterExpression={"status": Status.PROCESSING.value}
         ),
@@ -129,9 +135,19 @@ INDEXES: dict[str, list[IndexModel]] = {
         ]
         for made in ("generated_content", "media")
     },
+    "keys": [IndexModel([("hash", ASCENDING)], name="hash", unique=True)],
+    "sessions": [IndexModel([("expires_at", ASCENDING)], name="over", expireAfterSeconds=0)],
+    "usage": [
+        IndexModel([("user_id", ASCENDING), ("day", ASCENDING), ("cost", ASCENDING)], name="user_day"),
+        IndexModel([("day", ASCENDING)], name="day"),
+        IndexModel([("job_id", ASCENDING)], name="job"),
+        IndexModel([("created_at", ASCENDING)], name="long_gone", expireAfterSeconds=400 * 86_400),
+    ],
+    "idempotency_keys": [IndexModel([("expires_at", ASCENDING)], name="over", expireAfterSeconds=0)],
     "rate_windows": [IndexModel([("expireAt", ASCENDING)], name="over", expireAfterSeconds=0)],
     "rate_holds": [IndexModel([("until", ASCENDING)], name="over", expireAfterSeconds=0)],
     "relays": [IndexModel([("at", ASCENDING)], name="long_gone", expireAfterSeconds=86_400)],
+    "samples": [IndexModel([("at", ASCENDING)], name="over", expireAfterSeconds=86_400)],
     "workers": [IndexModel([("seen_at", ASCENDING)], name="long_gone", expireAfterSeconds=86_400)],
 }
 
@@ -231,11 +247,23 @@ class Database:
             except OperationFailure as error:
                 if error.code != NAMESPACE_EXISTS:
                     raise
-                self._database.command("collMod", "jobs", validator=JOBS_VALIDATOR)  # bring its validator up to date
+                self._bring_validator_up_to_date()
             for name, indexes in INDEXES.items():
                 for index in indexes:
                     self._make_index(name, index)
             self._prepared = True
+
+    def _bring_validator_up_to_date(self) -> None:
+        """Replace the validator of an earlier release. (MongoDB refuses that, equal or not, while an index is being built.)"""
+        (found,) = self._database.list_collections(filter={"name": "jobs"})
+        if found["options"].get("validator") == JOBS_VALIDATOR:
+            return
+        try:
+            self._database.command("collMod", "jobs", validator=JOBS_VALIDATOR)
+        except OperationFailure as error:
+            if error.code == INDEX_BEING_BUILT:
+                raise DatabaseUnavailable("An index of the jobs is being built; this waits for it.") from error
+            raise
 
     def _make_index(self, collection: str, index: IndexModel) -> None:
         """Make an index, in the place of one of that name which an earlier release described otherwise."""
