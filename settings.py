@@ -108,8 +108,8 @@ class Settings(BaseSettings):
     )
     auth: Literal["keys", "off"] = Field(
         default="keys",
-        description="`keys`: whoever asks needs a key. `off`: no sign-in, everybody is the operator `local`; only for addresses "
-        "of this machine.",
+        description="`keys`: whoever asks needs a key. `off`: no sign-in, everybody is the operator `local`; only for "
+        "addresses of this machine.",
     )
     user_rate_limit: str | None = Field(
         default=None,
@@ -122,8 +122,8 @@ class Settings(BaseSettings):
         default=None,
         gt=0,
         allow_inf_nan=False,
-        description="What a user's jobs may cost in a day (UTC), in the currency of `PRICES`. Beyond it they wait for the next. "
-        "Unset: no limit.",
+        description="What a user's jobs may cost in a day (UTC), in the currency of `PRICES`; beyond it they wait for the next "
+        "day. Unset: no limit.",
     )
     prices: str | None = Field(
         default=None,

@@ -8,7 +8,23 @@ from flask import Flask
 
 from monitoring.logs import configure_logging
 from settings import SettingsError, settings
-from web import content, docs, health, identity, jobs, kinds, media, metrics, openapi, problems, requestlog, resumes, security
+from web import (
+    content,
+    crosssite,
+    docs,
+    health,
+    identity,
+    jobs,
+    kinds,
+    media,
+    metrics,
+    openapi,
+    problems,
+    requestlog,
+    resumes,
+    security,
+    sessions,
+)
 from web.body import MOST_BODY_BYTES
 from web.tracing import trace_requests
 
@@ -25,9 +41,10 @@ def create_app() -> Flask:
     requestlog.register(app)
     trace_requests(app)
     identity.register(app)
+    crosssite.register(app)
     problems.register(app)
     security.register(app)
-    for concept in (content, media, resumes, jobs, kinds, health, metrics, openapi, docs):
+    for concept in (content, media, resumes, jobs, kinds, health, metrics, openapi, sessions, docs):
         app.register_blueprint(concept.blueprint)
     return app
 

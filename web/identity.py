@@ -11,15 +11,25 @@ from functools import wraps
 from ipaddress import ip_address
 from typing import Any, TypeVar, cast
 
-from flask import Flask, g, has_request_context, request
+from flask import Flask, g, has_request_context, redirect, request, url_for
+from werkzeug.wrappers import Response
 
+from jobs.keys import Key, keys
 from jobs.roles import Role
+from jobs.sessions import sessions
 from settings import settings
+from web.crosssite import SAFE_METHODS, SESSION_COOKIE, is_page, refuse_foreign
 from web.problems import Problem
+from web.rates import take_request
 
-OPEN = frozenset({"health", "openapi", "docs"})
+OPEN = frozenset({"health", "openapi", "docs", "sessions", "static"})
 """Blueprints anybody may ask."""
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+LOCAL = "local"
+"""Everybody, where sign-in is off."""
+HOW_TO_SIGN_IN = (
+    "Nobody is signed in. Send a key as `Authorization: Bearer pr_…`; `celery -A tasks keys create` makes one. "
+    "To use this server on its own machine without keys, start it with AUTH=off."
+)
 
 NEEDED = {
     Role.USER: "Your key may look and change nothing (role viewer). Whoever may order jobs has a key of the role user.",
@@ -100,20 +110,48 @@ def _check(role: Role) -> None:
         raise Problem(403, NEEDED[role])
 
 
-def _sign_in() -> None:
+def _sign_in() -> Response | None:
     if request.endpoint is None or request.blueprint in OPEN:
-        return
-    if settings().auth != "off":
-        raise Problem(
-            401,
-            "This server knows no users yet, so it answers nobody. To use it on this machine, start it with AUTH=off.",
-            headers={"WWW-Authenticate": 'Bearer realm="pressroom"'},
-        )
-    if not (_is_loopback(request.remote_addr or "") and _is_this_machine(request.host)):
-        raise Problem(403, "Sign-in is off here (AUTH=off), so only this machine is answered. Ask 127.0.0.1 on it.")
-    g.user = User("local", Role.OPERATOR)
+        return None
+    if settings().auth == "off":
+        _refuse_other_machines()
+        g.user = User(LOCAL, Role.OPERATOR)
+        refuse_foreign(signed_by_cookie=False)
+    elif secret := _sent_key():
+        g.user = _holder_of(keys().of(secret), "This key is unknown or was revoked. Ask whoever runs this server for another.")
+    else:
+        token = request.cookies.get(SESSION_COOKIE)
+        key = sessions().key_of(token) if token else None
+        if key is None and is_page() and _is_a_browsers():
+            return redirect(url_for("sessions.show", next=request.full_path.rstrip("?")))
+        g.user = _holder_of(key, HOW_TO_SIGN_IN)
+        refuse_foreign(signed_by_cookie=True)
     if request.method not in SAFE_METHODS:
         require(Role.USER)
+    take_request(g.user.id)
+    return None
+
+
+def _sent_key() -> str:
+    """The key that the request's header holds; nothing where it has none."""
+    scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
+    return sent.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "").strip()
+
+
+def _holder_of(key: Key | None, otherwise: str) -> User:
+    if key is None:
+        raise Problem(401, otherwise, headers={"WWW-Authenticate": 'Bearer realm="pressroom"'})
+    return User(key.user_id, key.role)
+
+
+def _is_a_browsers() -> bool:
+    """Whether somebody wants to read what is asked for. (`*/*`, as scripts and programs send it, is nobody.)"""
+    return request.method == "GET" and "text/html" in request.accept_mimetypes.values()
+
+
+def _refuse_other_machines() -> None:
+    if not (_is_loopback(request.remote_addr or "") and _is_this_machine(request.host)):
+        raise Problem(403, "Sign-in is off here (AUTH=off), so only this machine is answered. Ask 127.0.0.1 on it.")
 
 
 def _is_this_machine(host: str) -> bool:

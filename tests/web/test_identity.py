@@ -52,5 +52,5 @@ def test_what_is_open_needs_no_user(lonely_client: FlaskClient, environment: Any
     assert lonely_client.get(path, environ_base={"REMOTE_ADDR": "10.0.0.7"}).status_code == 200
 
 
-def test_only_health_and_description_are_open() -> None:
-    assert {"health", "openapi", "docs"} == OPEN
+def test_only_health_description_sign_in_and_the_pages_style_are_open() -> None:
+    assert {"health", "openapi", "docs", "sessions", "static"} == OPEN
