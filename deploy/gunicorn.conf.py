@@ -1,8 +1,11 @@
 """gunicorn for the web process: one process, many threads.
 
-A request spends its time waiting for MongoDB and SQS, so threads do.
-`WEB_CONCURRENCY`, gunicorn's own variable, asks for more processes.
+A request spends its time waiting for MongoDB and SQS, so threads do; each open stream of live events has one of its own, which
+sleeps. `WEB_CONCURRENCY`, gunicorn's own variable, asks for more processes.
 """
+
+import signal
+from threading import Thread
 
 from settings import SettingsError, settings
 
@@ -14,8 +17,33 @@ except SettingsError as error:
 # `AUTH=off` lets everybody in, so it stays on this machine; otherwise the process is meant to be reached.
 bind = f"{'127.0.0.1' if configured.auth == 'off' else '0.0.0.0'}:{configured.port}"
 worker_class = "gthread"
-threads = 32
+threads = 32 + configured.open_streams  # started as they are needed
+worker_connections = 1_000 + threads
 keepalive = 75  # longer than a load balancer's 60, so that it never sends into a connection that we are closing
 graceful_timeout = 20
 timeout = 120
 control_socket_disable = True  # several webs of one user would share one
+
+
+def post_worker_init(worker):
+    """At SIGTERM the streams end first: gunicorn waits for every answer under way, and theirs have no end."""
+    leave = signal.getsignal(signal.SIGTERM)
+
+    def end_streams_and_leave(number, frame):
+        _end_streams()
+        leave(number, frame)
+
+    signal.signal(signal.SIGTERM, end_streams_and_leave)
+    signal.siginterrupt(signal.SIGTERM, False)  # as gunicorn has it: answers under way are not disturbed
+
+
+def worker_int(worker):
+    """Ctrl-C: the process can't end before its threads do."""
+    _end_streams()
+
+
+def _end_streams():
+    from web.live import live  # in the worker only
+
+    # not in the signal's handler itself: the thread it interrupts may hold the lock that this needs
+    Thread(target=live().end, daemon=True).start()

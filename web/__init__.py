@@ -12,6 +12,7 @@ from web import (
     content,
     crosssite,
     docs,
+    events,
     health,
     identity,
     jobs,
@@ -44,7 +45,7 @@ def create_app() -> Flask:
     crosssite.register(app)
     problems.register(app)
     security.register(app)
-    for concept in (content, media, resumes, jobs, kinds, health, metrics, openapi, sessions, docs):
+    for concept in (content, media, resumes, jobs, events, kinds, health, metrics, openapi, sessions, docs):
         app.register_blueprint(concept.blueprint)
     return app
 

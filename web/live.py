@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from threading import Condition, Event, Thread
+from threading import Condition, Event, Lock, Thread
 from time import monotonic, sleep
 
 import structlog
@@ -216,9 +216,17 @@ def _jobs_with_text(with_text: set[str], told: Mapping[str, Told], watches: Mapp
             yield known.job
 
 
-@cache
+_making = Lock()
+
+
 def live() -> Live:
-    """The process's."""
+    """The process's, one only: at its end every stream must be known to it."""
+    with _making:
+        return _made()
+
+
+@cache
+def _made() -> Live:
     return Live(settings().open_streams)
 
 
@@ -229,11 +237,12 @@ def watching(watch: Watch) -> Iterator[None]:
     Raises:
         TooManyStreams: there is no room for it.
     """
-    live().open(watch)
+    here = live()
+    here.open(watch)
     try:
         yield
     finally:
-        live().close(watch)
+        here.close(watch)
 
 
 def wait_for_end(job_id: str, seconds: float) -> Job | None:
