@@ -23,6 +23,7 @@ from jobs import tally
 from jobs.document import Job
 from jobs.effects import perform_pending_of
 from jobs.errors import AttemptsExhausted, Cancelled, JobError, LeaseLost, NotNow, Retryable, TimedOut, WorkerLost
+from jobs.spending import spending
 from jobs.store import store
 from jobs.tracing import span
 from queues.catalogue import Kind
@@ -93,6 +94,7 @@ class JobTask(Task):
             self._settle(delivery, claimed)
             raise Ignore
         tally.claimed(claimed)
+        self.request.retries = claimed.attempts - 1  # what Celery's own tasks know it by
         hold = Hold(claimed.id, token, max_seconds=self.kind.max_seconds)
         with structlog.contextvars.bound_contextvars(**claimed.log_context()), self._keeping(claimed, hold, delivery):
             return self._attempt(Run(claimed, hold), delivery)
@@ -151,9 +153,13 @@ class JobTask(Task):
 
     def _make(self, run: Run) -> Made:
         """In this slot's thread; in a child where the handler works the processor, or may have killed a worker."""
-        if self.kind.cpu or run.job.crashes:
-            return perform_in_child(self, run)
-        return perform(self, run)
+        try:
+            if self.kind.cpu or run.job.crashes:
+                return perform_in_child(self, run)
+            return perform(self, run)
+        except Exception:  # however the attempt ends, what it used is the job's
+            patiently(partial(spending().account, run.job.id))
+            raise
 
     def _record(self, run: Run, made: Made) -> None:
         complete = partial(
@@ -161,7 +167,7 @@ class JobTask(Task):
             run.job.id,
             run.token,
             result=made.result,
-            usage=made.usage,
+            usage=patiently(partial(spending().total_of, run.job.id)) or made.usage,
             effects=made.follow_ups,
             related_jobs=[effect["job_id"] for effect in made.follow_ups],
         )
