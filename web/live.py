@@ -57,12 +57,15 @@ class Live:
         self._is_ended = False
 
     def open(self, watch: Watch) -> None:
-        """Tell the watch what happens from now on, until it is closed; a job's first as it is.
+        """Tell the watch what happens from now on, until it is closed; a job's first as it is. While the process ends, it is over.
 
         Raises:
             TooManyStreams: there is no room for it.
         """
         with self._news:
+            if self._is_ended:
+                watch.end()
+                return
             self._make_room(watch)
             self._watches[watch] = None
             if isinstance(watch, JobWatch):
@@ -78,7 +81,9 @@ class Live:
                     Thread(target=self._run, args=(work, self._stop), name=f"live{work.__name__}", daemon=True).start()
 
     def close(self, watch: Watch) -> None:
-        """Closing twice is closing once."""
+        """The watch's answer is written. Closing twice is closing once."""
+        if self._is_ended:
+            watch.hang_up()  # or the connection is kept for a next request
         with self._news:
             self._watches.pop(watch, None)
             if isinstance(watch, ListWatch):
@@ -90,7 +95,7 @@ class Live:
             self._idle_since = monotonic()
 
     def end(self) -> None:
-        """End every watch, and begin no other: the process ends. On return their connections are at rest, or broken."""
+        """End every watch, and begin no other: the process ends."""
         with self._news:
             self._is_ended = True
             ending = [*self._watches]
@@ -107,7 +112,7 @@ class Live:
         def are_too_many() -> TooManyStreams | None:
             if watch.by is not None and sum(each.by == watch.by for each in self._watches) >= MOST_OF_A_USER:
                 return TooManyOfUser(TooManyOfUser.__doc__)
-            if self._is_ended or len(self._watches) >= self._most:
+            if len(self._watches) >= self._most:
                 return TooManyStreams(TooManyStreams.__doc__)
             return None
 
