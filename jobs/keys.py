@@ -94,7 +94,7 @@ class Keys:
     def _find(self, secret_hash: str) -> Key | None:
         is_due = {"$lte": ["$last_used_at", ago(USED_SECONDS)]}  # null comes before all times
         with available():
-            looked = [{"$match": {"hash": secret_hash, "revoked_at": None}}, {"$set": {"is_due": is_due}}]
+            looked: list[Document] = [{"$match": {"hash": secret_hash, "revoked_at": None}}, {"$set": {"is_due": is_due}}]
             document = next(self._keys.aggregate(looked), None)
             if document is not None and document["is_due"]:
                 guard = {"_id": document["_id"], "$expr": is_due}

@@ -79,4 +79,6 @@ TRANSITIONS: dict[str, Transition] = {
     "requeue": Transition(frozenset({Status.FAILED, Status.EXPIRED, Status.CANCELLED}), Status.QUEUED),
     "dismiss": Transition(frozenset({Status.FAILED}), None),
     "effect_done": Transition(frozenset(Status), None),
+    "account": Transition(frozenset(Status), None),  # what was used was used, however it ended
+    "note_delivery": Transition(frozenset(Status), None),
 }

@@ -47,7 +47,7 @@ class Sessions:
     def _find(self, token_hash: str) -> Key | None:
         stands = {"$gt": ["$expires_at", NOW]}
         is_due = {"$lt": ["$expires_at", later(IDLE_SECONDS - PROLONGED_SECONDS)]}
-        looked = [
+        looked: list[Document] = [
             {"$match": {"_id": token_hash, "$expr": stands}},
             {"$lookup": {"from": "keys", "localField": "key_id", "foreignField": "_id", "as": "key"}},
             {"$match": {"key.revoked_at": None}},

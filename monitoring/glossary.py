@@ -51,6 +51,7 @@ METRICS: Mapping[str, Meaning] = {
         "counter", "Orders given to a provider, by how they ended: ok, or an error's code.", ("provider", "outcome")
     ),
     "provider_tokens_total": Meaning("counter", "Tokens that a provider read or wrote.", ("provider", "direction")),
+    "provider_cost_total": Meaning("counter", "What generations cost, by the prices of `PRICES`.", ("provider", "kind")),
     "monitor_dropped_total": Meaning("counter", "Events that the monitor had no room for."),
     "job_wait_seconds": Meaning("histogram", "From when a job could start to its start.", ("kind",)),
     "job_run_seconds": Meaning("histogram", "How long attempts ran that came to an end of their own.", ("kind",)),

@@ -26,6 +26,10 @@ class Usage:
     output_tokens: int = 0
     images: int = 0
     video_seconds: float = 0
+    seconds: float = 0
+    """Of work, as the provider counts it; zero: as long as it took to answer."""
+    model: str = ""
+    """The model that was used; empty: the one that the job names, if it does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +91,12 @@ class Call(Protocol):
 
     def end(self) -> None:
         """The provider has answered or failed."""
+
+    def used(self, provider: str, usage: Usage, *, paid_as: str) -> None:
+        """What a generation that has just ended used; entered on return.
+
+        Those of a job that have the same `paid_as` are paid once; empty: each attempt's is paid.
+        """
 
     def text(self, piece: str) -> None:
         """The next piece of the article, as it comes. An attempt that goes on from a checkpoint gives the kept text first."""

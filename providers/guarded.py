@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from time import monotonic
 from typing import TypeVar
 
@@ -91,7 +92,9 @@ class GuardedProvider:
         outcome = "broken_off"
         try:
             with span(f"{self.name} {kind}", "client", call.traceparent, job_id=call.idempotency_key):
+                began = monotonic()
                 made = order()
+                took = monotonic() - began
             outcome = "ok"
         except JobError as error:
             outcome = error.code
@@ -102,7 +105,13 @@ class GuardedProvider:
         for direction, tokens in (("input", made.usage.input_tokens), ("output", made.usage.output_tokens)):
             if tokens:
                 add("provider_tokens", tokens, provider=self.name, direction=direction)
+        usage = made.usage
+        call.used(self.name, replace(usage, seconds=usage.seconds or round(took, 3)), paid_as=self._paid_as(call))
         return made
+
+    def _paid_as(self, call: Call) -> str:
+        """What an attempt after this one would pay for anew: nothing where the provider knows its own job, or ours, again."""
+        return generation_of(call.checkpoint) or ("once" if self._provider.pays_once else "")
 
     def _wait_for_leave(self, call: Call) -> None:
         """Return when the provider may be asked. MongoDB being away is waited out: nobody knows whether it may."""
@@ -133,5 +142,10 @@ class GuardedProvider:
 
 
 def _waits_on(call: Call) -> bool:
-    """Whether an earlier attempt has ordered already, and this one waits on: the checkpoint names the provider's own job."""
-    return any(name.endswith("_id") for name in call.checkpoint)
+    """Whether an earlier attempt has ordered already, and this one waits on."""
+    return bool(generation_of(call.checkpoint))
+
+
+def generation_of(checkpoint: Checkpoint) -> str:
+    """The provider's own job that the checkpoint names, if it does."""
+    return next((str(kept) for name, kept in checkpoint.items() if name.endswith("_id")), "")

@@ -10,6 +10,7 @@ import base64
 import binascii
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from time import monotonic
 from typing import cast
@@ -130,6 +131,7 @@ class OpenAIProvider:
     def _article_parts(self, request: ArticleRequest, written: str, call: Call) -> Generator[str | Usage, None, None]:
         """The pieces of the text that is still to be written, and what they used."""
         finished = False
+        model = call.model_id or self._text_model
         messages: list[ChatCompletionMessageParam] = [
             {"role": "system", "content": WRITER},
             {"role": "user", "content": article_prompt(request)},
@@ -139,7 +141,7 @@ class OpenAIProvider:
         with (
             _our_errors(),
             self._client.chat.completions.create(
-                model=call.model_id or self._text_model,
+                model=model,
                 messages=messages,
                 stream=True,
                 stream_options={"include_usage": True},
@@ -152,14 +154,15 @@ class OpenAIProvider:
                     yield piece
                 finished = finished or ended
                 if chunk.usage:
-                    yield _text_usage(chunk.usage)
+                    yield _text_usage(chunk.usage, model)
         if not finished:
             raise cut_off()
 
     def _picture(self, request: ImageRequest, call: Call, file: BytesIO) -> Generator[Usage, None, None]:
+        model = call.model_id or self._image_model
         with _our_errors():
             answer = self._client.images.generate(
-                model=call.model_id or self._image_model,
+                model=model,
                 prompt=picture_prompt(request),
                 size=request.size,
                 n=1,
@@ -167,9 +170,10 @@ class OpenAIProvider:
             )
         if not isinstance(answer, ImagesResponse) or not answer.data:
             raise not_as_agreed("it has no picture")
-        usage = Usage(images=1)
+        usage = Usage(images=1, model=model)
         if answer.usage:
-            usage = Usage(images=1, input_tokens=answer.usage.input_tokens or 0, output_tokens=answer.usage.output_tokens or 0)
+            read, written = answer.usage.input_tokens or 0, answer.usage.output_tokens or 0
+            usage = replace(usage, input_tokens=read, output_tokens=written)
         picture = answer.data[0]
         if picture.b64_json:
             file.write(_decoded(picture.b64_json))
@@ -234,8 +238,8 @@ def _headers(call: Call, written: int = 0) -> dict[str, str]:
     return headers
 
 
-def _text_usage(usage: CompletionUsage) -> Usage:
-    return Usage(input_tokens=usage.prompt_tokens or 0, output_tokens=usage.completion_tokens or 0)
+def _text_usage(usage: CompletionUsage, model: str) -> Usage:
+    return Usage(input_tokens=usage.prompt_tokens or 0, output_tokens=usage.completion_tokens or 0, model=model)
 
 
 def _decoded(text: str) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from threading import Event
 from time import monotonic
@@ -15,11 +17,12 @@ from jobs.counters import count
 from jobs.database import DatabaseUnavailable
 from jobs.document import Job
 from jobs.errors import LeaseLost
+from jobs.spending import AMOUNTS, spending
 from jobs.store import store
 from jobs.texts import TextStream
-from providers.base import Provider
+from providers.base import Provider, Usage
 from providers.choice import provider_named
-from providers.guarded import GuardedProvider
+from providers.guarded import GuardedProvider, generation_of
 from queues.steps import Step, reached
 from tasks.patience import patiently
 
@@ -63,12 +66,20 @@ class Run:
         self._checkpoint: Mapping[str, Any] = job.checkpoint
         self._told: tuple[int, str] = (-1, "")
         self._told_at = 0.0
+        self._generations = 0
         self.follow_ups: list[effects.Effect] = []
 
     @property
     def provider(self) -> Provider:
-        """The AI provider of this job, as far as the fleet may ask it now."""
-        return GuardedProvider(provider_named(self.job.provider))
+        """The AI provider of this job, as far as the fleet may ask it now.
+
+        Raises:
+            NotNow: the job's user has spent what he may today, and nothing is ordered yet.
+        """
+        provider = provider_named(self.job.provider)
+        if not generation_of(self._checkpoint):
+            patiently(partial(spending().ask_leave, self.job, provider.name))
+        return GuardedProvider(provider)
 
     @property
     def token(self) -> str:
@@ -112,6 +123,13 @@ class Run:
         self.hold.kept(resumes=resumes)
         reached(Step.KEPT, self.job.id)
 
+    def used(self, provider: str, usage: Usage, *, paid_as: str) -> None:
+        self._generations += 1
+        key = f"{self.job.id}:{paid_as or self.token}:{self._generations}"
+        model = usage.model or self.model_id or ""
+        amounts = {name: value for name, value in asdict(usage).items() if name in AMOUNTS}
+        patiently(partial(spending().enter, key, self.job, provider, model, amounts))
+
     def text(self, piece: str) -> None:
         if self._stream is None:
             self._stream = TextStream(self.job)
@@ -137,6 +155,17 @@ class Run:
     def pause(self, seconds: float) -> None:
         self.hold.changed.wait(seconds)
         self.hold.check()
+
+    @contextmanager
+    def reaching_out(self) -> Iterator[None]:
+        """Around what outsiders notice, a request or a mail: a worker that is told to stop lets it end, and records it.
+
+        Raises:
+            LeaseLost, Cancelled, TimedOut: it must not begin, or counts no more.
+        """
+        self.hold.begin_call()
+        yield
+        self.hold.end_call()
 
     def then(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Once this job is done, submit a job of `kind` for the same user and link it."""

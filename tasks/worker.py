@@ -19,6 +19,7 @@ import providers.cancelling  # noqa: F401 - performs the cancels of generations
 from jobs import counters
 from jobs.pauses import pauses
 from jobs.relay import start_in_background
+from jobs.spending import wake_affordable
 from monitoring.logs import configure_logging
 from monitoring.outbox import outbox
 from monitoring.tracing import flush_spans, start_tracing
@@ -91,7 +92,7 @@ def look_after_deliveries(sender: Any, **_: Any) -> None:
     start_tracing("worker")
     kinds = sender.app.amqp.queues.consume_from  # add_consumer and cancel_consumer change it
     liveness.start(sender.hostname, lambda: sender.pool.limit)
-    _ending.append(start_in_background(kinds, also=[probe_due]))
+    _ending.append(start_in_background(kinds, also=[probe_due, wake_affordable]))
     _ending.append(liveness.stop)
 
 

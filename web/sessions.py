@@ -36,9 +36,9 @@ def begin() -> AnyResponse:
     try:
         ask_sign_in(address)
     except Problem as problem:
-        response = _page(problem.detail, problem.status)
-        response.headers.update(problem.headers)
-        return response
+        refused = _page(problem.detail, problem.status)
+        refused.headers.update(problem.headers)
+        return refused
     key = keys().of(request.form.get("key", "").strip())
     if key is None:
         sign_in_failed(address)

@@ -7,7 +7,7 @@ from threading import Event
 from typing import Any
 
 from jobs.errors import Cancelled
-from providers.base import Checkpoint
+from providers.base import Checkpoint, Usage
 
 
 class RecordingCall:
@@ -33,6 +33,7 @@ class RecordingCall:
         self.texts: list[str] = []
         self.stages: list[tuple[float, str]] = []
         self.kept: list[dict[str, Any]] = []
+        self.charges: list[tuple[str, Usage, str]] = []
         self.checks = 0
         self._cancel_at_check = cancel_at_check
         self._cancelled = Event()
@@ -62,6 +63,9 @@ class RecordingCall:
 
     def end(self) -> None:
         self.check()
+
+    def used(self, provider: str, usage: Usage, *, paid_as: str) -> None:
+        self.charges.append((provider, usage, paid_as))
 
     def keep(self, checkpoint: Checkpoint, *, resumes: bool = False) -> None:
         self.kept.append(json.loads(json.dumps(dict(checkpoint))))  # refuses what is no JSON, as a real store does
