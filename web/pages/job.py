@@ -1,0 +1,94 @@
+"""`/jobs/{id}`: what a job is at, why it waits, what it made; and its user's verbs."""
+
+from __future__ import annotations
+
+from flask import redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from jobs.content import article
+from jobs.document import Job
+from jobs.draining import drains
+from jobs.forecast import forecasts
+from jobs.life import TRANSITIONS, Status
+from jobs.media import media_of
+from jobs.retry import retry as start_over
+from jobs.roles import Role
+from jobs.store import store
+from jobs.texts import text_so_far
+from web.asked import asked_job
+from web.identity import User, current_user, require
+from web.pages.advice import what_to_do, why_it_waits
+from web.pages.markdown import as_html
+from web.pages.site import blueprint
+from web.pages.subjects import details, kinds_of_work, subject
+from web.pages.timeline import timeline
+from web.pages.usage import used
+from web.problems import Problem
+
+WRITTEN = "articles"
+"""The kind whose text is seen growing."""
+
+
+@blueprint.get("/jobs/<job_id>")
+def job(job_id: str) -> str:
+    """The job as it is. The page's script asks for it again when it changes."""
+    found = asked_job(job_id)
+    made = article(found) if found.status is Status.COMPLETED else None
+    text = text_so_far(found) if found.kind == WRITTEN and not found.status.is_final else ""
+    return render_template(
+        "job.html",
+        job=found,
+        subject=subject(found),
+        details=details(found.payload),
+        article=made,
+        article_html=as_html(made["content"]) if made else "",
+        text_html=as_html(text) if text else "",
+        media=media_of(found),
+        waits=why_it_waits(found),
+        remedy=what_to_do(found.error["code"]) if found.error else "",
+        forecast=forecasts().of(found),
+        moments=timeline(found.history),
+        usage=used(found.usage),
+        result=[(name, value) for name, value in (found.result or {}).items() if isinstance(value, str | int | float)],
+        deliveries=found.deliveries,
+        related=[each for each in map(store().get, found.related_jobs) if each is not None and _may_see(each)],
+        may_cancel=found.status in TRANSITIONS["request_cancel"].sources and _may_change(found),
+        may_retry=found.status in TRANSITIONS["requeue"].sources and _may_change(found),
+        may_repeat=found.kind in kinds_of_work() and current_user().may_submit,
+    )
+
+
+@blueprint.post("/jobs/<job_id>/cancel")
+def cancel(job_id: str) -> AnyResponse:
+    """Ask for its end."""
+    require(Role.USER)
+    found = asked_job(job_id)
+    if store().request_cancel(found.id, found.user_id) is None:
+        raise Problem(409, f"The job is over already: it is {asked_job(job_id).status}.")
+    return _back(found)
+
+
+@blueprint.post("/jobs/<job_id>/retry")
+def retry(job_id: str) -> AnyResponse:
+    """Start it over."""
+    require(Role.USER)
+    found = asked_job(job_id)
+    drains().refuse_order(found.kind)
+    if start_over(found.id) is None:
+        raise Problem(409, f"The job is {asked_job(job_id).status}; only what is failed, expired or cancelled can be retried.")
+    return _back(found)
+
+
+def _may_see(found: Job) -> bool:
+    return current_user().sees in (None, found.user_id)
+
+
+def _may_change(found: Job) -> bool:
+    user: User = current_user()
+    return user.may_operate or (user.may_submit and found.user_id == user.id)
+
+
+def _back(found: Job) -> AnyResponse:
+    """To where the button was."""
+    came_from_list = request.form.get("back") == "jobs"
+    return redirect(url_for("pages.jobs") if came_from_list else url_for("pages.job", job_id=found.id), 303)

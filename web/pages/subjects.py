@@ -1,0 +1,59 @@
+"""What a job is about, in a line; and the kinds as people call them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jobs.document import Job
+from queues.catalogue import KINDS
+from web.pages.words import seconds_between
+
+NAMES_A_THING = ("topic", "prompt", "subject", "title", "resumeId", "to", "mediaUrl", "videoUrl", "url", "jobId")
+"""Fields of payloads that say what the job is about, the best first."""
+MOST_CHARACTERS = 140
+ONE_OF: Mapping[str, str] = {"analytics": "Analytics"}
+"""Kinds whose one is not called as they are without their s."""
+
+
+def kinds_of_work() -> list[str]:
+    """The kinds that people order, in the catalogue's order."""
+    return [kind.name for kind in KINDS.values() if not getattr(kind, "internal", False)]
+
+
+def one(kind: str) -> str:
+    """What one job of the kind makes: `Article`."""
+    return ONE_OF.get(kind, kind.removesuffix("s").capitalize())
+
+
+def with_article(thing: str) -> str:
+    """`an article`, `a video`."""
+    return f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}"
+
+
+def took(job: Job) -> float | None:
+    """Seconds from the first claim to the end."""
+    return seconds_between(job.started_at, job.finished_at) if job.started_at and job.finished_at else None
+
+
+def subject(job: Job) -> str:
+    """What the job is about: the title of its article once it has one, else what was ordered."""
+    if title := (job.result or {}).get("title"):
+        return str(title)
+    for name in NAMES_A_THING:
+        if isinstance(found := job.payload.get(name), str) and found.strip():
+            return _line(found)
+    for listed in (found for found in job.payload.values() if isinstance(found, list)):
+        if listed and all(isinstance(each, str) for each in listed):
+            return _line(", ".join(listed))
+    return f"{one(job.kind)} {job.id[:8]}"
+
+
+def details(payload: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """What was ordered, field by field, without what was left empty."""
+    return [(name, value) for name, value in payload.items() if value not in (None, [], {}, "", False)]
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= MOST_CHARACTERS else line[: MOST_CHARACTERS - 1].rstrip() + "…"
