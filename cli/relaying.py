@@ -8,6 +8,8 @@ from types import FrameType
 
 import providers.cancelling  # noqa: F401 - performs the cancels of generations
 from jobs.relay import Relay, start_in_background
+from jobs.spending import wake_affordable
+from jobs.samples import take_sample
 from monitoring import cloudwatch
 from monitoring.logs import configure_logging
 from monitoring.tracing import start_tracing
@@ -16,7 +18,7 @@ from queues.catalogue import KINDS
 from queues.clients import QueueError, sqs
 from settings import SettingsError, settings
 
-ALSO = (probe_due, cloudwatch.publish)
+ALSO = (probe_due, wake_affordable, cloudwatch.publish, take_sample)
 
 
 def run() -> int:
