@@ -1,32 +1,216 @@
-"""Who is answered: closed by default, and with sign-in off this machine only."""
+"""Who is answered: closed by default, open to keys and to browsers signed in with one; with sign-in off, this machine only."""
 
 from __future__ import annotations
 
+import logging
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
+from jobs.keys import hashed, keys
+from jobs.roles import Role
+from tests.workers import wait_for
+from web import create_app
 from web.identity import OPEN
 
 GUARDED = ["/api/jobs", "/api/jobs/x", "/api/jobs/x/result", "/api/jobs/x/media/y", "/api/content/jobs/x", "/api/kinds"]
 FREE = ["/healthz", "/openapi.json", "/docs"]
+ORDER = {"type": "articles", "payload": {"topic": "Bees"}}
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+KeyOf = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def local(database: Any) -> Iterator[FlaskClient]:
+    """The application with sign-in off. There are no queues: what is ordered is accepted, and waits to be sent."""
+    before = logging.getLogger().handlers[:]
+    yield create_app().test_client()
+    logging.getLogger().handlers[:] = before
+
+
+@pytest.fixture
+def closed(local: FlaskClient, environment: Any) -> FlaskClient:
+    """The application as it is by default."""
+    environment(AUTH=None)
+    return local
+
+
+@pytest.fixture
+def key_of(closed: FlaskClient) -> KeyOf:
+    """The headers of somebody with a new key."""
+    return lambda user_id, role=Role.USER: {"Authorization": f"Bearer {keys().create(user_id, role)[1]}"}
+
+
+def sign_in(client: FlaskClient, key: str, **fields: str) -> TestResponse:
+    page = client.get("/sign-in", headers=BROWSER).text
+    return client.post("/sign-in", data={"key": key, "csrf_token": token_in(page), **fields}, headers=BROWSER)
+
+
+def token_in(page: str) -> str:
+    found = re.search(r'name="csrf_token" value="(\w+)"', page)
+    assert found
+    return found[1]
+
+
+# -- without a key
 
 
 @pytest.mark.parametrize("path", GUARDED)
-def test_without_auth_off_nobody_is_answered_and_is_told_how(lonely_client: FlaskClient, environment: Any, path: str) -> None:
+def test_without_a_key_nobody_is_answered_and_is_told_how(lonely_client: FlaskClient, environment: Any, path: str) -> None:
     environment(AUTH=None)
     answer = lonely_client.get(path)
     assert (answer.status_code, answer.mimetype) == (401, "application/problem+json")
-    assert "AUTH=off" in answer.get_json()["detail"]
+    assert "keys create" in answer.get_json()["detail"]
     assert "WWW-Authenticate" in answer.headers
 
 
 @pytest.mark.parametrize("path", ["/api/jobs", "/api/content/generate", "/api/media/generate"])
-def test_without_auth_off_nothing_is_ordered(client: FlaskClient, database: Any, environment: Any, path: str) -> None:
-    environment(AUTH=None)
-    assert client.post(path, json={"topic": "Bees"}).status_code == 401
+def test_without_a_key_nothing_is_ordered(closed: FlaskClient, database: Any, path: str) -> None:
+    assert closed.post(path, json={"topic": "Bees"}).status_code == 401
     assert database.jobs.count_documents({}) == 0
+
+
+@pytest.mark.parametrize("path", FREE)
+def test_what_is_open_needs_no_user(lonely_client: FlaskClient, environment: Any, path: str) -> None:
+    environment(AUTH=None)
+    assert lonely_client.get(path, environ_base={"REMOTE_ADDR": "10.0.0.7"}).status_code == 200
+
+
+def test_only_health_description_sign_in_and_the_pages_style_are_open() -> None:
+    assert {"health", "openapi", "docs", "sessions", "static"} == OPEN
+
+
+# -- keys and roles
+
+
+def test_a_key_answers_for_its_user_and_only_its_hash_is_kept(closed: FlaskClient, database: Any) -> None:
+    key, secret = keys().create("ada", Role.USER, "laptop")
+    job = closed.post("/api/jobs", json=ORDER, headers={"X-API-Key": secret})
+    assert job.status_code == 202
+    assert database.jobs.find_one({"_id": job.get_json()["jobId"]})["user_id"] == "ada"
+    assert closed.get("/api/jobs", headers={"Authorization": f"bearer {secret}"}).status_code == 200
+    kept = database.keys.find_one({"_id": key.id})
+    assert secret not in str(kept)
+    assert (kept["hash"], kept["last_used_at"] is not None) == (hashed(secret), True)
+
+
+@pytest.mark.parametrize("secret", ["pr_nobody's", "", "nobody's", "pr_ä"])
+def test_a_key_that_is_none_is_refused(closed: FlaskClient, secret: str) -> None:
+    assert closed.get("/api/jobs", headers={"Authorization": f"Bearer {secret}"}).status_code == 401
+
+
+def test_a_revoked_key_and_its_sessions_end_within_seconds(closed: FlaskClient) -> None:
+    key, secret = keys().create("ada", Role.USER)
+    assert sign_in(closed, secret).status_code == 303
+    by_key = {"Authorization": f"Bearer {secret}"}
+    assert [closed.get("/api/jobs", headers=headers).status_code for headers in (by_key, {})] == [200, 200]
+    keys().revoke(key.id)
+    for headers in (by_key, {}):
+        wait_for(lambda headers=headers: closed.get("/api/jobs", headers=headers).status_code == 401, "the key to end")
+
+
+def test_what_users_order_others_do_not_see_and_viewers_see_and_can_not_touch(closed: FlaskClient, key_of: KeyOf) -> None:
+    ada, bob, viewer = key_of("ada"), key_of("bob"), key_of("vic", Role.VIEWER)
+    path = f"/api/jobs/{closed.post('/api/jobs', json=ORDER, headers=ada).get_json()['jobId']}"
+    assert [closed.get(path, headers=who).status_code for who in (ada, bob, viewer)] == [200, 404, 200]
+    assert [closed.post(f"{path}/cancel", headers=who).status_code for who in (bob, viewer)] == [404, 403]
+    refused = closed.post("/api/jobs", json=ORDER, headers=viewer)
+    assert (refused.status_code, "role viewer" in refused.get_json()["detail"]) == (403, True)
+
+
+def test_what_concerns_all_users_takes_a_viewers_or_an_operators_key(closed: FlaskClient, key_of: KeyOf) -> None:
+    holders = [key_of("ada"), key_of("vic", Role.VIEWER), key_of("otto", Role.OPERATOR)]
+    assert [closed.get("/metrics", headers=holder).status_code for holder in holders] == [403, 200, 200]
+    held = [closed.post("/api/queues/videos/pause", json={"reason": "budget"}, headers=holder) for holder in holders]
+    assert [answer.status_code for answer in held] == [403, 403, 200]
+
+
+def test_a_user_who_asks_too_often_is_told_when_he_may_again(closed: FlaskClient, key_of: KeyOf, environment: Any) -> None:
+    environment(USER_RATE_LIMIT="2/minute")
+    ada, bob = key_of("ada"), key_of("bob")
+    answers = [closed.get("/api/kinds", headers=ada) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert 0 < int(answers[2].headers["Retry-After"]) <= 60
+    assert closed.get("/api/kinds", headers=bob).status_code == 200
+
+
+# -- browsers
+
+
+def test_a_browser_is_led_to_sign_in_and_back(closed: FlaskClient) -> None:
+    led = closed.get("/jobs?status=failed", headers=BROWSER)
+    assert (led.status_code, led.headers["Location"]) == (302, "/sign-in?next=/jobs?status%3Dfailed")
+    assert closed.get("/jobs", headers={"Accept": "*/*"}).status_code == 401
+    asked = closed.get(led.headers["Location"], headers=BROWSER)
+    back = re.search(r'name="next" value="([^"]+)"', asked.text)
+    assert back
+    done = sign_in(closed, keys().create("ada", Role.USER)[1], next=back[1])
+    assert (done.status_code, done.headers["Location"]) == (303, "/jobs?status=failed")
+    assert closed.get("/jobs", headers=BROWSER).status_code == 200
+    assert closed.get("/sign-in", headers=BROWSER).headers["Location"] == "/"
+
+
+def test_a_session_is_a_cookie_no_script_and_no_other_site_has_and_only_its_hash_is_kept(
+    closed: FlaskClient, database: Any, environment: Any
+) -> None:
+    cookie = sign_in(closed, keys().create("ada", Role.USER)[1]).headers.getlist("Set-Cookie")[0]
+    assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= {*cookie.split("; ")}
+    assert "Secure" not in cookie
+    token = cookie.partition("=")[2].partition(";")[0]
+    assert [session["_id"] for session in database.sessions.find()] == [hashed(token)]
+    environment(PUBLIC_URL="https://press.example")
+    another = closed.application.test_client()
+    assert "Secure" in sign_in(another, keys().create("ada", Role.USER)[1]).headers.getlist("Set-Cookie")[0]
+
+
+def test_what_a_session_changes_needs_the_pages_token(closed: FlaskClient) -> None:
+    sign_in(closed, keys().create("ada", Role.USER)[1])
+    token = token_in(closed.get("/", headers=BROWSER).text)
+    answers = [closed.post("/api/jobs", json=ORDER, headers={"X-CSRF-Token": sent}) for sent in ("", "other", token)]
+    assert [answer.status_code for answer in answers] == [403, 403, 202]
+    assert closed.post("/sign-out").status_code == 403
+    assert closed.post("/sign-out", data={"csrf_token": token}).headers["Location"] == "/sign-in"
+    assert closed.get("/api/jobs").status_code == 401
+
+
+def test_a_session_that_nobody_used_for_long_is_over(closed: FlaskClient, database: Any) -> None:
+    sign_in(closed, keys().create("ada", Role.USER)[1])
+    database.sessions.update_many({}, {"$set": {"expires_at": datetime.now(UTC) - timedelta(seconds=1)}})
+    assert closed.get("/api/jobs").status_code == 401
+
+
+def test_who_tries_too_many_keys_has_to_wait_whatever_he_tries(closed: FlaskClient) -> None:
+    statuses = [sign_in(closed, f"pr_{n}").status_code for n in range(10)]
+    last = sign_in(closed, keys().create("ada", Role.USER)[1])
+    assert (statuses, last.status_code) == ([401] * 10, 429)
+    assert int(last.headers["Retry-After"]) > 0
+    assert "Try again in" in last.text
+
+
+@pytest.mark.parametrize(
+    "path", ["//evil.example", "/\\evil.example", "https://evil.example", "jobs", "/a\nb", "/\t/evil.example"]
+)
+def test_signing_in_leads_to_no_other_site(closed: FlaskClient, path: str) -> None:
+    assert sign_in(closed, keys().create("ada", Role.USER)[1], next=path).headers["Location"] == "/"
+
+
+def test_a_page_loads_nothing_from_elsewhere_but_media_from_the_bucket(closed: FlaskClient, environment: Any) -> None:
+    policy = closed.get("/sign-in", headers=BROWSER).headers["Content-Security-Policy"]
+    assert {"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "img-src 'self' data:"} <= {
+        *policy.split("; ")
+    }
+    environment(MEDIA_BUCKET="pictures", AWS_ENDPOINT_URL="http://127.0.0.1:9", AUTH=None)
+    policy = closed.get("/sign-in", headers=BROWSER).headers["Content-Security-Policy"]
+    assert re.search(r"img-src 'self' http://[\w.]*127\.0\.0\.1:9 data:; media-src 'self' http://[\w.]*127\.0\.0\.1:9;", policy)
+
+
+# -- sign-in off
 
 
 @pytest.mark.parametrize("peer", ["10.0.0.7", "192.168.1.2", "::ffff:10.0.0.7", "2001:db8::1", ""])
@@ -46,11 +230,20 @@ def test_with_sign_in_off_this_machine_is_answered_by_any_of_its_names(lonely_cl
         assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("path", FREE)
-def test_what_is_open_needs_no_user(lonely_client: FlaskClient, environment: Any, path: str) -> None:
-    environment(AUTH=None)
-    assert lonely_client.get(path, environ_base={"REMOTE_ADDR": "10.0.0.7"}).status_code == 200
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}],
+)
+def test_what_another_site_sends_is_refused_also_with_sign_in_off(local: FlaskClient, headers: dict[str, str]) -> None:
+    assert local.post("/api/jobs", json=ORDER, headers=headers).status_code == 403
+    assert local.get("/api/jobs", headers=headers).status_code == 200
 
 
-def test_only_health_description_sign_in_and_the_pages_style_are_open() -> None:
-    assert {"health", "openapi", "docs", "sessions", "static"} == OPEN
+@pytest.mark.parametrize("headers", [{}, {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}])
+def test_our_own_pages_and_programs_are_answered_with_sign_in_off(local: FlaskClient, headers: dict[str, str]) -> None:
+    assert local.post("/api/jobs", json=ORDER, headers=headers).status_code == 202
+
+
+def test_a_pages_form_needs_its_token_also_with_sign_in_off(local: FlaskClient) -> None:
+    assert local.post("/queues/videos/pause", data={"reason": "budget"}).status_code == 403
+    assert local.post("/api/content/generate", data={"topic": "Bees"}).status_code == 415
