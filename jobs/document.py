@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from jobs.life import Status
+from jobs.search import words_of
 
 Document = dict[str, Any]
 
@@ -65,6 +66,10 @@ class Job:
     usage: Mapping[str, Any] | None = field(repr=False)
     effects: list[Mapping[str, Any]] = field(repr=False)
     related_jobs: list[str] = field(repr=False)
+    callback: Mapping[str, Any] | None = field(default=None, repr=False)
+    """`{"url"}`: the address that is told of the job's end."""
+    deliveries: list[Mapping[str, Any]] = field(default_factory=list, repr=False)
+    """The last tries to tell it (`jobs.webhook_log`)."""
     metadata: Mapping[str, str] = field(repr=False)
     created_at: datetime
     started_at: datetime | None
@@ -112,6 +117,7 @@ def new_document(
         "seq": None,
         "status": Status.QUEUED.value,
         "payload": dict(payload),
+        "search": words_of(payload),
         "priority": "normal",
         "provider": provider,
         "model_id": model_id,
@@ -136,6 +142,7 @@ def new_document(
         "related_jobs": [],
         "idempotency_key": None,
         "callback": None,
+        "deliveries": [],
         "metadata": {},
         "started_at": None,
         "finished_at": None,

@@ -68,6 +68,8 @@ class Selection:
     codes: tuple[str, ...] = ()
     older_than: timedelta | None = None
     newer_than: timedelta | None = None
+    message: str | None = None
+    """The message of a group: only its cases."""
     job_id: str | None = None
     """Its failed job is meant even if its letters were dropped before."""
 
@@ -85,6 +87,7 @@ class Selection:
             (not self.codes or case.code in self.codes)
             and (self.older_than is None or age >= self.older_than)
             and (self.newer_than is None or age <= self.newer_than)
+            and (self.message is None or normalised(case.message) == self.message)
             and self.job_id in (None, case.job_id)
         )
 

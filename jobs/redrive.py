@@ -15,6 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import islice
 from threading import Event
+from time import monotonic
 from typing import TypeVar
 
 import structlog
@@ -89,6 +90,8 @@ class Outcome:
     """The dead-letter queues that don't exist."""
     busy: int = 0
     """Letters that somebody else looked at just then; nothing is known of them."""
+    is_partial: bool = False
+    """Its time was over before all was seen; the same again goes on with the rest."""
 
     def add(self, case: Case, deed: Deed) -> None:
         key = (deed, *case.group)
@@ -113,19 +116,28 @@ class Outcome:
         self.groups |= other.groups  # of other kinds, so of other keys
         self.missing += other.missing
         self.busy += other.busy
+        self.is_partial = self.is_partial or other.is_partial
 
 
 class Round:
     """One look through the cases that are meant. With an `operator`, whose name the jobs keep, it does what is decided."""
 
     def __init__(
-        self, selection: Selection, decide: Decide, *, operator: str | None = None, progress: Progress = lambda kind, n: None
+        self,
+        selection: Selection,
+        decide: Decide,
+        *,
+        operator: str | None = None,
+        progress: Progress = lambda kind, n: None,
+        most_seconds: float | None = None,
     ) -> None:
         self._selection = selection
         self._decide = decide
         self._operator = operator
         self._progress = progress
         self._stopped = Event()
+        self._until: float | None = None
+        self._most_seconds = most_seconds
 
     def run(self) -> Outcome:
         """What became of them, or would.
@@ -137,6 +149,7 @@ class Round:
         """
         now = database().now()
         outcome = Outcome()
+        self._until = None if self._most_seconds is None else monotonic() + self._most_seconds
         with ThreadPoolExecutor(AT_ONCE) as pool:
             try:
                 for of_kind in pool.map(lambda kind: self._of_kind(kind, now), self._selection.kinds_or_all()):
@@ -157,7 +170,7 @@ class Round:
                 outcome.missing.append(browser.queue.name)
                 raise
             read = 0
-            for messages in self._unless_stopped(browser.pages()):
+            for messages in self._unless_stopped(browser.pages(), outcome):
                 read += len(messages)
                 if read % LETTERS_BETWEEN_WORDS < len(messages):
                     self._progress(kind, read)
@@ -165,16 +178,25 @@ class Round:
                 meant = [case for case in cases if self._is_meant(case, now)]
                 with_letter.update(case.job_id for case in meant if case.failed_at is not None)
                 self._page(meant, outcome, browser.delete)
-        alone = (case for case in failed_jobs(kind, self._selection, now) if case.job_id not in with_letter)
-        for page in self._unless_stopped(iter(lambda: list(islice(alone, JOBS_A_PAGE)), [])):
+        if outcome.is_partial:
+            return outcome
+        alone = (
+            case
+            for case in failed_jobs(kind, self._selection, now)
+            if case.job_id not in with_letter and self._selection.picks(case, now)
+        )
+        for page in self._unless_stopped(iter(lambda: list(islice(alone, JOBS_A_PAGE)), []), outcome):
             self._page(page, outcome, lambda messages: None)
         return outcome
 
-    def _unless_stopped(self, pages: Iterator[T]) -> Iterator[T]:
+    def _unless_stopped(self, pages: Iterator[T], outcome: Outcome) -> Iterator[T]:
         for page in pages:
             if self._stopped.is_set():
                 return
             yield page
+            if self._until is not None and monotonic() > self._until:
+                outcome.is_partial = True
+                return
 
     def _is_meant(self, case: Case, now: datetime) -> bool:
         """What fails while we are at it is not: a job that fails at once would start over without end."""

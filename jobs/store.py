@@ -13,10 +13,9 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from pymongo import DESCENDING, ReturnDocument, UpdateOne
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 
-from jobs.cursor import read_cursor, write_cursor
 from jobs.database import Document, available, database
 from jobs.document import Job
 from jobs.errors import AttemptsExhausted, WorkerLost
@@ -62,33 +61,6 @@ class JobStore(Verbs):
         if document is None:
             return None, datetime.now(UTC)
         return Job.from_document(document), document["read_at"]
-
-    def page(
-        self,
-        user_id: str,
-        *,
-        kind: str | None = None,
-        status: str | None = None,
-        cursor: str | None = None,
-        limit: int = 50,
-    ) -> tuple[list[Job], str | None]:
-        """A page of a user's jobs, newest first, and the cursor of the next page (None: this was the last).
-
-        Raises:
-            BadCursor: the cursor is not one of ours.
-        """
-        wanted: Document = {"user_id": user_id}
-        if kind:
-            wanted["kind"] = kind
-        if status:
-            wanted["status"] = status
-        if cursor:
-            created_at, job_id = read_cursor(cursor)
-            wanted["$or"] = [{"created_at": {"$lt": created_at}}, {"created_at": created_at, "_id": {"$lt": job_id}}]
-        with available():
-            found = list(self._jobs.find(wanted).sort([("created_at", DESCENDING), ("_id", DESCENDING)]).limit(limit + 1))
-        jobs = [Job.from_document(document) for document in found[:limit]]
-        return jobs, write_cursor(jobs[-1]) if len(found) > limit else None
 
     # -- on the way to a worker
 
@@ -433,10 +405,11 @@ class JobStore(Verbs):
         guard = {"_id": job_id, **_failed(failed_at)}
         return self._write("dismiss", guard, changes, note={"by": literal(operator)}) is not None
 
-    def effect_done(self, job_id: str, key: str) -> None:
-        """Strike out an effect that was performed."""
+    def effect_done(self, job_id: str, key: str, *, related_job: str | None = None) -> None:
+        """Strike out an effect that was performed, and link the job that it brought about."""
         kept = {"$filter": {"input": "$effects", "cond": {"$ne": ["$$this.key", literal(key)]}}}
-        self._write("effect_done", {"_id": job_id, "effects.key": key}, {"effects": kept})
+        related = {"$setUnion": ["$related_jobs", literal([related_job] if related_job else [])]}
+        self._write("effect_done", {"_id": job_id, "effects.key": key}, {"effects": kept, "related_jobs": related})
 
 
 def _failed(at: datetime) -> Document:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import uuid4
@@ -45,6 +45,12 @@ class Order:
     expires_in_seconds: float | None = None
     expires_at: datetime | None = None
     """The same as a time; `expires_in_seconds` is the stronger."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What the sender wants to find with the job again."""
+    callback_url: str | None = None
+    """The web address that is told of the job's end."""
+    idempotency_key: str | None = None
+    """The sender's key, which the `job_id` was made from."""
     traceparent: str | None = None
     """The trace that it follows from; None: the one at hand."""
 
@@ -64,7 +70,12 @@ class Order:
             traceparent=current(),
             group=kind_named(self.kind).group_of(self.user_id),
         )
-        made["priority"] = self.priority
+        made |= {
+            "priority": self.priority,
+            "metadata": dict(self.metadata),
+            "callback": {"url": self.callback_url} if self.callback_url else None,
+            "idempotency_key": self.idempotency_key,
+        }
         if self.run_at is not None:
             made |= {"status": Status.SCHEDULED.value, "not_before": self.run_at}
         made["expires_at"] = self.expires_at

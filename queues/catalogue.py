@@ -41,6 +41,8 @@ class Kind:
     """Its handler works the processor: it runs in a child process, not in a slot's thread."""
     fifo: bool = False
     """Its jobs are done in the order of their submission, for each user."""
+    internal: bool = False
+    """Other jobs bring its jobs about: lists show them only where they are asked for, and ordering one takes an operator."""
     has_high_lane: bool = False
     """Jobs of high priority have a queue of their own, which the same workers ask first."""
     alarm_depth: int = 1_000

@@ -9,8 +9,11 @@ from flask import Flask
 from monitoring.logs import configure_logging
 from settings import SettingsError, settings
 from web import (
+    assets,
+    batch,
     content,
     crosssite,
+    dead_letters,
     docs,
     events,
     health,
@@ -20,11 +23,15 @@ from web import (
     media,
     metrics,
     openapi,
+    pages,
     problems,
+    queues,
     requestlog,
+    results,
     resumes,
     security,
     sessions,
+    usage,
 )
 from web.body import MOST_BODY_BYTES
 from web.tracing import trace_requests
@@ -45,8 +52,27 @@ def create_app() -> Flask:
     crosssite.register(app)
     problems.register(app)
     security.register(app)
-    for concept in (content, media, resumes, jobs, events, kinds, health, metrics, openapi, sessions, docs):
+    for concept in (
+        content,
+        media,
+        assets,
+        resumes,
+        jobs,
+        batch,
+        results,
+        events,
+        queues,
+        dead_letters,
+        kinds,
+        health,
+        metrics,
+        openapi,
+        usage,
+        sessions,
+        docs,
+    ):
         app.register_blueprint(concept.blueprint)
+    pages.register(app)
     return app
 
 

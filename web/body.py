@@ -35,18 +35,29 @@ class OneOf(Generic[M]):
     name: str
     models: Mapping[str, type[M]]
 
-    def pick(self, document: Mapping[str, Any]) -> type[M]:
+    def pick(self, document: Mapping[str, Any], way: Way = ()) -> type[M]:
         """The model of `document`, which is refused if its type is none of ours."""
         asked = document.get("type")
         if isinstance(asked, str) and asked in self.models:
             return self.models[asked]
         there_are = ", ".join(self.models)
+        field = path((*way, "type"))
         message = (
-            f"type is {shown(asked)}: send one of {there_are}."
+            f"{field} is {shown(asked)}: send one of {there_are}."
             if "type" in document
-            else f"type is missing: add one of {there_are}."
+            else f"{field} is missing: add one of {there_are}."
         )
-        raise refused([Fault(field="type", message=message)])
+        raise refused([Fault(field=field, message=message)])
+
+
+@dataclass(frozen=True)
+class ListOf(Generic[M]):
+    """A body of one list, `field`, of 1 to `most` documents, each of which is one of several models."""
+
+    name: str
+    field: str
+    entries: OneOf[M]
+    most: int
 
 
 def read(expected: type[M] | OneOf[M]) -> M:
@@ -60,6 +71,46 @@ def read(expected: type[M] | OneOf[M]) -> M:
         raise refused(broken[:MOST_FAULTS])
     model = expected.pick(document) if isinstance(expected, OneOf) else expected
     return _validated(model, document)
+
+
+def read_list(expected: ListOf[M]) -> tuple[list[M | Problem], list[Any]]:
+    """Each document of the request's list as a model, or as the problem that it is; and the documents as they were sent.
+
+    Raises:
+        Problem: 400, 413, 415 or 422: the body is no such list.
+    """
+    document = _document()
+    name, sent = expected.field, document.get(expected.field)
+    others = [
+        Fault(field=path([each]), message=f"{path([each])} is an unknown field: leave it out.")
+        for each in document
+        if each != name
+    ]
+    if not isinstance(sent, list):
+        others.append(
+            Fault(
+                field=name,
+                message=f"{name} is {shown(sent)}: send a list." if name in document else f"{name} is missing: add it.",
+            )
+        )
+    elif not 1 <= len(sent) <= expected.most:
+        others.append(Fault(field=name, message=f"{name} has {len(sent):,} entries: send 1 to {expected.most:,}."))
+    if others:
+        raise refused(others[:MOST_FAULTS])
+    assert isinstance(sent, list)  # or it was refused
+    return [_entry(expected, place, each) for place, each in enumerate(sent)], sent
+
+
+def _entry(expected: ListOf[M], place: int, document: object) -> M | Problem:
+    way: Way = (expected.field, place)
+    try:
+        if not isinstance(document, dict):
+            raise refused([Fault(field=path(way), message=f"{path(way)} is {shown(document)}: send an object.")])
+        if broken := list(_unfit(document, way)):
+            raise refused(broken[:MOST_FAULTS])
+        return _validated(expected.entries.pick(document, way), document, way)
+    except Problem as problem:
+        return problem
 
 
 def read_query(model: type[M]) -> M:
@@ -78,16 +129,16 @@ def refused(errors: list[Fault]) -> Problem:
     """The problem of a request with these faults."""
     fields = ", ".join(dict.fromkeys(error.field for error in errors[:3]))
     more = f" and {len(errors) - 3} more" if len(errors) > 3 else ""
-    return Problem(422, f"Nothing was accepted. At fault: {fields}{more}.", errors=errors)
+    return Problem(422, f"Not accepted. At fault: {fields}{more}.", errors=errors)
 
 
-def _validated(model: type[M], document: dict[str, Any]) -> M:
+def _validated(model: type[M], document: dict[str, Any], way: Way = ()) -> M:
     if model.model_config.get("extra") == "ignore":
         _tell_ignored(document, model)
     try:
         return model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise refused(faults(error, model)) from None
+        raise refused(faults(error, model, way)) from None
 
 
 def _document() -> dict[str, Any]:

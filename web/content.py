@@ -13,11 +13,12 @@ from jobs.store import store
 from jobs.submit import Order, submit, submit_many
 from providers.requests import ArticleRequest, Line, needed
 from web.body import read
+from web.brief import Accepted, AcceptedMany, ContentJob
 from web.examples import ACCEPTED, ARTICLE_JOB
 from web.identity import current_user
 from web.operations import Operation, Reply, describe
 from web.problems import not_found
-from web.render import Accepted, AcceptedMany, ContentJob, accepted, answer, job_path
+from web.render import accepted, answer, job_path
 from web.requestlog import about
 
 MOST_TOPICS = 100
@@ -92,7 +93,7 @@ def generate() -> Response:
 )
 def show(job_id: str) -> Response:
     about(job_id)
-    job = store().get(job_id, current_user().id)
+    job = store().get(job_id, current_user().sees)
     if job is None:
         raise not_found("such job")
     return answer(ContentJob.of(job))

@@ -10,9 +10,8 @@ from http import HTTPStatus
 from secrets import token_urlsafe
 from typing import Any
 
-from flask import Blueprint, Response, current_app, make_response, redirect, render_template, url_for
+from flask import Blueprint, Response, current_app, make_response, render_template
 from markupsafe import Markup, escape
-from werkzeug.wrappers import Response as AnyResponse
 
 from jobs.life import Status
 from web.openapi import document
@@ -34,7 +33,7 @@ STATES = {
 PROBLEM_EXAMPLE = ProblemDocument(
     title=HTTPStatus.UNPROCESSABLE_ENTITY.phrase,
     status=422,
-    detail="Nothing was accepted. At fault: payload.wordCount.",
+    detail="Not accepted. At fault: payload.wordCount.",
     errors=[Fault(field="payload.wordCount", message="payload.wordCount is -1: send 50 or more.")],
 ).model_dump(exclude_none=True)
 
@@ -47,11 +46,6 @@ KINDS_OF_VALUE = {
 }
 
 blueprint = Blueprint("docs", __name__)
-
-
-@blueprint.get("/")
-def home() -> AnyResponse:
-    return redirect(url_for("docs.show"))
 
 
 @blueprint.get("/docs")

@@ -5,17 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from jobs.life import Status
+from web.brief import Accepted, ContentJob, MediaJob
 from web.render import (
-    Accepted,
     ArticleText,
-    ContentJob,
     JobError,
     JobPage,
     JobResult,
     JobShape,
     Links,
     MediaFile,
-    MediaJob,
     ProgressShape,
     ResumeShape,
     Usage,
@@ -65,6 +63,7 @@ IMAGE_JOB = MediaJob(job=ARTICLE_JOB.model_copy(update={"type": "images", "resul
 QUEUED_JOB = JobShape(
     job_id=JOB_ID,
     type="articles",
+    user_id="ada",
     status=Status.QUEUED,
     progress=ProgressShape(percent=0, stage="Waiting for a worker"),
     priority="normal",
@@ -83,7 +82,12 @@ QUEUED_JOB = JobShape(
     message_id="c80e8021-a70a-42c7-a470-796e1186f753",
     related_jobs=[],
     links=Links(
-        self_=f"{HOST}/api/jobs/{JOB_ID}", result=None, media=[], cancel=f"{HOST}/api/jobs/{JOB_ID}/cancel", retry=None
+        self_=f"{HOST}/api/jobs/{JOB_ID}",
+        events=f"{HOST}/api/jobs/{JOB_ID}/events",
+        result=None,
+        media=[],
+        cancel=f"{HOST}/api/jobs/{JOB_ID}/cancel",
+        retry=None,
     ),
 )
 
@@ -96,7 +100,12 @@ COMPLETED_JOB = QUEUED_JOB.model_copy(
         "finished_at": FINISHED,
         "usage": Usage(input_tokens=212, output_tokens=1_240),
         "links": Links(
-            self_=f"{HOST}/api/jobs/{JOB_ID}", result=f"{HOST}/api/jobs/{JOB_ID}/result", media=[], cancel=None, retry=None
+            self_=f"{HOST}/api/jobs/{JOB_ID}",
+            events=f"{HOST}/api/jobs/{JOB_ID}/events",
+            result=f"{HOST}/api/jobs/{JOB_ID}/result",
+            media=[],
+            cancel=None,
+            retry=None,
         ),
     }
 )
@@ -107,7 +116,12 @@ CANCELLED_JOB = QUEUED_JOB.model_copy(
         "error": JobError(code="cancelled", message="The job was cancelled.", retryable=False, attempt=0, at=FINISHED),
         "finished_at": FINISHED,
         "links": Links(
-            self_=f"{HOST}/api/jobs/{JOB_ID}", result=None, media=[], cancel=None, retry=f"{HOST}/api/jobs/{JOB_ID}/retry"
+            self_=f"{HOST}/api/jobs/{JOB_ID}",
+            events=f"{HOST}/api/jobs/{JOB_ID}/events",
+            result=None,
+            media=[],
+            cancel=None,
+            retry=f"{HOST}/api/jobs/{JOB_ID}/retry",
         ),
     }
 )

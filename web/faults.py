@@ -15,6 +15,8 @@ from web.problems import Fault
 
 MOST_FAULTS = 100
 MOST_CHARACTERS_SHOWN = 60
+NAME_OF_AN_ENTRY = "[key]"
+"""pydantic's last step of the way to an object's name that is at fault."""
 
 WHOLE_NUMBER = "{field} is {value}: send a whole number."
 NUMBER = "{field} is {value}: send a number."
@@ -28,6 +30,8 @@ IN_PLAIN_WORDS = {
     "field_needed": "{field} is missing: {why}.",
     "not_together": "{field} can't be sent with {other}: leave one of them out.",
     "not_available": "{field} is not available yet: {remedy}.",
+    "not_in_order": "{field} can't be sent for {kind}, which are done in the order of their submission: leave it out.",
+    "web_address": "{field} is {value}: {why}",
     "extra_forbidden": "{field} is an unknown field: leave it out{known}.",
     "int_type": WHOLE_NUMBER,
     "int_from_float": WHOLE_NUMBER,
@@ -56,9 +60,9 @@ IN_PLAIN_WORDS = {
 }
 
 
-def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
-    """What is wrong with a document that `model` refused, the first hundred of it."""
-    return [_fault(detail, model) for detail in error.errors(include_url=False)[:MOST_FAULTS]]
+def faults(error: ValidationError, model: type[BaseModel], way: Sequence[str | int] = ()) -> list[Fault]:
+    """What is wrong with a document that `model` refused, the first hundred of it. `way` leads to the document."""
+    return [_fault(detail, model, way) for detail in error.errors(include_url=False)[:MOST_FAULTS]]
 
 
 def shown(value: object) -> str:
@@ -88,12 +92,13 @@ class _Count(int):
         return f"{int(self):,} {one if self == 1 else things}"
 
 
-def _fault(detail: ErrorDetails, model: type[BaseModel]) -> Fault:
+def _fault(detail: ErrorDetails, model: type[BaseModel], way: Sequence[str | int]) -> Fault:
     context: dict[str, Any] = {
         name: _Count(value) if isinstance(value, int) else value for name, value in detail.get("ctx", {}).items()
     }
-    steps = (*detail["loc"], *([context["field"]] if "field" in context else []))
-    field = path(steps)
+    steps = tuple(step for step in detail["loc"] if step != NAME_OF_AN_ENTRY)
+    steps = (*steps, *([context["field"]] if "field" in context else []))
+    field = path((*way, *steps))
     words = IN_PLAIN_WORDS.get(
         detail["type"], "{field} is {value}: " + detail["msg"].replace("{", "{{").replace("}", "}}") + "."
     )

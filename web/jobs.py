@@ -1,86 +1,43 @@
-"""Jobs of every kind: submitting, listing, following, and what they made."""
+"""Jobs of every kind: submitting, listing, following, cancelling, starting over."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from flask import Blueprint, Response, redirect, request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, create_model
-from pydantic_core import PydanticCustomError
-from werkzeug.wrappers import Response as AnyResponse
+from flask import Blueprint, Response
+from pydantic import ConfigDict, Field
 
+from jobs.awaiting import ended_within
 from jobs.cursor import BadCursor
 from jobs.document import Job
 from jobs.draining import drains
-from jobs.files import files
 from jobs.forecast import forecasts
+from jobs.idempotency import Taken
 from jobs.life import Status
-from jobs.media import media_of
+from jobs.listing import NothingToFind, Selection, page
 from jobs.retry import retry as start_over
+from jobs.roles import Role
 from jobs.store import store
-from jobs.submit import Order, Priority, submit
-from providers.choice import PROVIDERS
-from providers.requests import Payload
+from jobs.submit import submit
 from queues.catalogue import KINDS
-from tasks.kinds import payload_model
-from web.body import OneOf, read, read_query, refused
-from web.examples import CANCELLED_JOB, COMPLETED_JOB, PAGE, QUEUED_JOB, RESULT
-from web.files import stream
-from web.identity import current_user
+from web.asked import asked_job
+from web.body import read, read_query, refused
+from web.examples import CANCELLED_JOB, COMPLETED_JOB, PAGE, QUEUED_JOB
+from web.faults import shown
+from web.idempotency import accepted_before, as_replay, take_key
+from web.identity import current_user, require
 from web.operations import Operation, Reply, describe
-from web.problems import Fault, Problem, not_found
-from web.render import JobPage, JobResult, JobShape, Shape, accepted, answer, job_path
+from web.ordering import JOB_ORDER, JobOrder, no_room, one_of, refuse_kind, room_of
+from web.problems import Fault, Problem
+from web.render import JobPage, JobShape, Shape, accepted, answer, job_path
 from web.requestlog import about
 
-MARKDOWN = "text/markdown"
 MOST_JOBS_A_PAGE = 100
-MOST_SECONDS_TO_START = 14 * 86_400
-"""As long as the queues keep a message."""
+MOST_WAIT_SECONDS = 20
 
 blueprint = Blueprint("jobs", __name__)
 
-
-def _one_of(names: list[str]) -> AfterValidator:
-    """Refuses what is not among `names`, and names them."""
-
-    def check(name: str) -> str:
-        if name not in names:
-            raise PydanticCustomError("enum", "unknown", {"expected": "one of " + ", ".join(names)})
-        return name
-
-    return AfterValidator(check)
-
-
-Provider = Annotated[str, _one_of([*PROVIDERS]), Field(json_schema_extra={"enum": [*PROVIDERS]})]
-KindName = Annotated[str, _one_of([*KINDS]), Field(json_schema_extra={"enum": [*KINDS]})]
-ModelId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-
-
-class JobOrder(Payload):
-    """A job of any kind. Unknown fields are refused."""
-
-    type: str
-    payload: BaseModel
-    priority: Priority = Field(default="normal", description="`high` starts before what waits as `normal`.")
-    expires_in: float | None = Field(
-        default=None, gt=0, le=MOST_SECONDS_TO_START, description="The job must start within so many seconds, or it expires."
-    )
-    provider: Provider | None = Field(default=None, description="The AI provider to ask. Left out: the server's own choice.")
-    model_id: ModelId | None = Field(default=None, description="The model to ask for. Left out: the provider's own choice.")
-
-
-def _order_of(kind: str) -> type[JobOrder]:
-    purpose = KINDS[kind].purpose
-    return create_model(
-        f"{kind.capitalize()}Order",
-        __base__=JobOrder,
-        __doc__=f"{purpose[0].upper()}{purpose[1:]}. Unknown fields are refused.",
-        type=(str, Field(description="The kind of job.", json_schema_extra={"const": kind})),
-        payload=(payload_model(kind), Field(description="What the kind needs.")),
-    )
-
-
-JOB_ORDER = OneOf("JobOrder", {kind: _order_of(kind) for kind in KINDS})
+KindName = Annotated[str, one_of([*KINDS]), Field(json_schema_extra={"enum": [*KINDS]})]
 
 
 class JobsQuery(Shape):
@@ -90,14 +47,34 @@ class JobsQuery(Shape):
 
     type: KindName | None = Field(default=None, description="Only jobs of this kind.")
     status: Status | None = Field(default=None, description="Only jobs in this state.")
+    q: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Only jobs with words in their title, topic or prompt that begin like these, or whose id begins like this.",
+    )
+    user: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Only this user's jobs; another's take the role operator or viewer.",
+    )
     cursor: str | None = Field(default=None, max_length=500, description="`next` of the page before.")
     limit: int = Field(default=20, ge=1, le=MOST_JOBS_A_PAGE, description="How many jobs.")
 
 
-class NoQuery(Shape):
-    """Nothing: what one would order this way does not act yet, so it is refused."""
+class CreateQuery(Shape):
+    """Whether to wait."""
 
     model_config = ConfigDict(extra="forbid")
+
+    wait: float = Field(
+        default=0,
+        ge=0,
+        le=MOST_WAIT_SECONDS,
+        allow_inf_nan=False,
+        description="Wait up to so many seconds for the job's end, and answer 200 with the finished job.",
+    )
 
 
 @blueprint.post("/api/jobs")
@@ -107,6 +84,9 @@ class NoQuery(Shape):
         summary="Submit a job",
         detail="One call for every kind; `GET /api/kinds` says which there are and what their payloads are.",
         body=JOB_ORDER,
+        query=CreateQuery,
+        takes_key=True,
+        problems=(429,),
         examples={
             "An article": {"type": "articles", "payload": {"topic": "Growing tomatoes", "wordCount": 400}},
             "An image": {"type": "images", "payload": {"prompt": "A lighthouse at dawn"}, "priority": "high"},
@@ -115,29 +95,40 @@ class NoQuery(Shape):
                 "type": "resumes",
                 "payload": {"action": "CREATE", "resumeId": "cv-2026", "data": {"basics": {"name": "Ada Lovelace"}}},
             },
+            "Later, and tell me": {
+                "type": "articles",
+                "payload": {"topic": "What to sow in March"},
+                "runAt": "2026-03-01T06:00:00+01:00",
+                "expiresIn": 86_400,
+                "callbackUrl": "https://example.com/hooks/pressroom",
+                "metadata": {"campaign": "spring"},
+            },
         },
-        replies={202: Reply(what="The job, accepted.", shape=JobShape, example=QUEUED_JOB)},
+        replies={
+            202: Reply(what="The job, accepted.", shape=JobShape, example=QUEUED_JOB),
+            200: Reply(what="The job, which came to its end while you waited.", shape=JobShape, example=COMPLETED_JOB),
+        },
     )
 )
 def create() -> Response:
-    read_query(NoQuery)
-    _refuse_header("Idempotency-Key")
-    order = read(JOB_ORDER)
-    drains().refuse_order(order.type)
-    payload = order.payload.model_dump(mode="json", by_alias=True)
-    job = submit(
-        Order(
-            kind=order.type,
-            payload=payload,
-            user_id=current_user().id,
-            priority=order.priority,
-            expires_in_seconds=order.expires_in,
-            provider=order.provider,
-            model_id=order.model_id,
-        )
-    )
+    seconds = read_query(CreateQuery).wait
+    said = read(JOB_ORDER)
+    taken = take_key(said.model_dump(mode="json", by_alias=True, exclude_unset=True))
+    known = accepted_before(taken)
+    job = known or _submitted(said, taken)
     about(job.id)
-    return accepted(JobShape.of(job, forecasts().of(job)), job_path(job.id))
+    headers = {"Location": job_path(job.id), **as_replay(known is not None)}
+    if ended_within(job.id, seconds):
+        return answer(JobShape.of(asked_job(job.id)), 200, headers)
+    return answer(JobShape.of(job, forecasts().of(job)), 202, headers)
+
+
+def _submitted(said: JobOrder, taken: Taken | None) -> Job:
+    user = current_user()
+    refuse_kind(said.type, user)
+    if not room_of(user):
+        raise no_room()
+    return submit(said.keyed(user.id, taken))
 
 
 @blueprint.get("/api/jobs")
@@ -145,21 +136,34 @@ def create() -> Response:
     Operation(
         section="Jobs",
         summary="List jobs",
-        detail="Yours, the newest first. `next` is the `cursor` of the next page.",
+        detail="The newest first: yours, and with the role operator or viewer everybody's. `next` is the `cursor` of the next "
+        "page. Jobs that follow from others by themselves (webhooks, mails, counting) are listed where `type` names them.",
         query=JobsQuery,
-        examples={"": {"type": "articles", "status": "completed", "limit": 5}},
+        examples={
+            "": {"type": "articles", "status": "completed", "limit": 5},
+            "By its words": {"q": "tomat"},
+        },
         replies={200: Reply(what="A page of jobs.", shape=JobPage, example=PAGE)},
     )
 )
 def index() -> Response:
     query = read_query(JobsQuery)
+    selection = Selection(user_id=_whose(query.user), kind=query.type, status=query.status, text=query.q)
     try:
-        jobs, following = store().page(
-            current_user().id, kind=query.type, status=query.status, cursor=query.cursor, limit=query.limit
-        )
+        jobs, following = page(selection, cursor=query.cursor, limit=query.limit)
     except BadCursor as error:
         raise refused([Fault(field="cursor", message=f"cursor can't be read: {error}")]) from None
+    except NothingToFind as error:
+        raise refused([Fault(field="q", message=f"q is {shown(query.q)}: {error}")]) from None
     return answer(JobPage(jobs=[JobShape.of(job) for job in jobs], next=following))
+
+
+def _whose(asked: str | None) -> str | None:
+    """Whose jobs are listed; None: everybody's."""
+    user = current_user()
+    if asked is not None and asked != user.id:
+        require(Role.VIEWER)
+    return asked or user.sees
 
 
 @blueprint.get("/api/jobs/<job_id>")
@@ -171,29 +175,8 @@ def index() -> Response:
     )
 )
 def show(job_id: str) -> Response:
-    job = _job(job_id)
+    job = asked_job(job_id)
     return answer(JobShape.of(job, forecasts().of(job)))
-
-
-@blueprint.get("/api/jobs/<job_id>/result")
-@describe(
-    Operation(
-        section="Jobs",
-        summary="Fetch a job's result",
-        detail="An article comes as Markdown if you ask for it with `Accept: text/markdown`. "
-        "409 as long as the job is not completed; `detail` says what state it is in.",
-        problems=(409,),
-        replies={200: Reply(what="What the job made.", shape=JobResult, example=RESULT, other_types=(MARKDOWN,))},
-    )
-)
-def result(job_id: str) -> Response:
-    job = _job(job_id)
-    if job.status is not Status.COMPLETED:
-        raise Problem(409, _why_no_result(job))
-    made = JobResult.of(job)
-    if made.article and request.accept_mimetypes.best_match(["application/json", MARKDOWN]) == MARKDOWN:
-        return Response(made.article.content, mimetype=MARKDOWN, headers={"Vary": "Accept"})
-    return answer(made, headers={"Vary": "Accept"})
 
 
 @blueprint.post("/api/jobs/<job_id>/cancel")
@@ -208,7 +191,7 @@ def result(job_id: str) -> Response:
     )
 )
 def cancel(job_id: str) -> Response:
-    job = _job(job_id)
+    job = asked_job(job_id)
     asked = store().request_cancel(job.id, job.user_id)
     if asked is None:
         raise _forbidden(job.id, "only a job that is not over can be cancelled")
@@ -227,7 +210,7 @@ def cancel(job_id: str) -> Response:
     )
 )
 def retry(job_id: str) -> Response:
-    job = _job(job_id)
+    job = asked_job(job_id)
     drains().refuse_order(job.kind)
     waiting = start_over(job.id)
     if waiting is None:
@@ -235,53 +218,6 @@ def retry(job_id: str) -> Response:
     return accepted(JobShape.of(waiting, forecasts().of(waiting)), job_path(job.id))
 
 
-@blueprint.get("/api/jobs/<job_id>/media/<name>")
-@describe(
-    Operation(
-        section="Jobs",
-        summary="Fetch a file",
-        detail="An image or a video that the job made, whole or in ranges (`Range: bytes=0-1023`). "
-        "Where files lie in S3, the answer is a redirect to a link that holds for a while.",
-        problems=(416,),
-        replies={
-            200: Reply(what="The file.", other_types=("image/*", "video/*")),
-            206: Reply(what="The range that was asked for.", other_types=("image/*", "video/*")),
-            302: Reply(what="The file is at the address in `Location`.", headers={"Location": "The file's address."}),
-        },
-    )
-)
-def media(job_id: str, name: str) -> AnyResponse:
-    job = _job(job_id)
-    item = next((item for item in media_of(job) if item.name == name), None)
-    if item is None:
-        raise not_found("such file of this job")
-    if url := files().url(item.key, name=item.name):
-        return redirect(url)
-    return stream(item)
-
-
-def _refuse_header(name: str) -> None:
-    """A header whose promise would not be kept is refused rather than ignored."""
-    if name in request.headers:
-        raise refused([Fault(field=name, message=f"The header {name} does not act yet: leave it out.")])
-
-
-def _job(job_id: str) -> Job:
-    """The user's job of that id; from here on the log lines name it."""
-    about(job_id)
-    job = store().get(job_id, current_user().id)
-    if job is None:
-        raise not_found("such job")
-    return job
-
-
 def _forbidden(job_id: str, rule: str) -> Problem:
     """A verb that the job's state forbids."""
-    return Problem(409, f"The job is {_job(job_id).status}; {rule}.")
-
-
-def _why_no_result(job: Job) -> str:
-    if not job.status.is_final:
-        return f"The job is {job.status}; its result is there once it is completed."
-    reason = f" {job.error['message']}" if job.error else ""
-    return f"The job is {job.status}; it has no result.{reason}"
+    return Problem(409, f"The job is {asked_job(job_id).status}; {rule}.")

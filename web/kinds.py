@@ -20,6 +20,7 @@ class KindShape(Shape):
 
     name: str = Field(description="The `type` of its jobs.")
     purpose: str = Field(description="What it makes.")
+    internal: bool = Field(description="Whether its jobs follow from others; ordering one takes the role operator.")
     payload: dict[str, Any] = Field(description="The JSON Schema of its payload.")
     max_attempts: int = Field(description="How often a job of it may be started.")
     max_seconds: int = Field(description="The longest one attempt may take.")
@@ -30,6 +31,7 @@ class KindShape(Shape):
         return cls(
             name=kind.name,
             purpose=kind.purpose,
+            internal=kind.internal,
             payload=schema,
             max_attempts=kind.max_attempts,
             max_seconds=kind.max_seconds,

@@ -14,11 +14,12 @@ from jobs.store import store
 from jobs.submit import Order, submit
 from providers.requests import ImageRequest, VideoRequest
 from web.body import OneOf, read, read_query
+from web.brief import Accepted, MediaJob
 from web.examples import ACCEPTED, IMAGE_JOB, JOB_ID
 from web.identity import current_user
 from web.operations import Operation, Reply, describe
 from web.problems import not_found
-from web.render import Accepted, MediaJob, Shape, accepted, answer, job_path
+from web.render import Shape, accepted, answer, job_path
 from web.requestlog import about
 
 blueprint = Blueprint("media", __name__)
@@ -104,7 +105,7 @@ def generate() -> Response:
 def show() -> Response:
     job_id = read_query(MediaQuery).job_id
     about(job_id)
-    job = store().get(job_id, current_user().id)
+    job = store().get(job_id, current_user().sees)
     if job is None:
         raise not_found("such job")
     return answer(MediaJob.of(job))

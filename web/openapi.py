@@ -14,8 +14,9 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
-from web.body import OneOf
+from web.body import ListOf, OneOf
 from web.examples import JOB_ID, RESUME
+from web.idempotency import HEADER, REPLAYED, WHAT_IT_IS
 from web.identity import OPEN
 from web.operations import JSON, Operation, Reply, describe, operation_of
 from web.problems import ProblemDocument
@@ -23,9 +24,10 @@ from web.render import base_url
 
 REFERENCES = "#/components/schemas/{model}"
 BODY_PROBLEMS = 400, 413, 415, 422
-SIGNED_IN_PROBLEMS = 401, 403, 503
+SIGNED_IN_PROBLEMS = 401, 403, 429, 503
 PARAMETERS = {
     "job_id": ("The job's id.", JOB_ID),
+    "queue": ("The kind, or the name of one of its queues.", "articles"),
     "resume_id": ("The resume's id, which its user has chosen.", RESUME.resume_id),
     "name": ("The file's name, as the job's links have it.", "image.png"),
 }
@@ -40,6 +42,7 @@ PROBLEMS = {
     415: "The body is not sent as `application/json`.",
     416: "The file ends before that range.",
     422: "Some fields can't be accepted; `errors` names each, with the remedy.",
+    429: "Too many requests, or too many open jobs; `Retry-After` says when to try again.",
     503: "What we need does not answer just now; `Retry-After` says when to try again.",
 }
 ABOUT = (
@@ -99,12 +102,12 @@ def _operation(rule: Rule, method: str, operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "description": operation.detail or operation.summary + ".",
         "responses": {
-            **{str(status): _reply(reply) for status, reply in operation.replies.items()},
+            **{str(status): _reply(reply, operation) for status, reply in operation.replies.items()},
             **{str(status): _problem(status) for status in _problem_statuses(rule, operation)},
         },
         "x-codeSamples": list(_curls(_path(rule), method, operation)),
     }
-    if parameters := [*_path_parameters(rule), *_query_parameters(operation)]:
+    if parameters := [*_path_parameters(rule), *_query_parameters(operation), *_header_parameters(operation)]:
         told["parameters"] = parameters
     if operation.body:
         told["requestBody"] = {"required": True, "content": {JSON: _body(operation)}}
@@ -120,7 +123,7 @@ def _problem_statuses(rule: Rule, operation: Operation) -> list[int]:
     return sorted(statuses)
 
 
-def _reply(reply: Reply) -> dict[str, Any]:
+def _reply(reply: Reply, operation: Operation) -> dict[str, Any]:
     content: dict[str, Any] = {name: {} for name in reply.other_types}
     if reply.shape:
         shapes = reply.shape if isinstance(reply.shape, tuple) else (reply.shape,)
@@ -132,8 +135,8 @@ def _reply(reply: Reply) -> dict[str, Any]:
     told: dict[str, Any] = {"description": reply.what}
     if content:
         told["content"] = content
-    if reply.headers:
-        told["headers"] = {name: {"description": words, "schema": {"type": "string"}} for name, words in reply.headers.items()}
+    if headers := {**reply.headers, **({REPLAYED: "`true`: this was accepted before."} if operation.takes_key else {})}:
+        told["headers"] = {name: {"description": words, "schema": {"type": "string"}} for name, words in headers.items()}
     return told
 
 
@@ -145,7 +148,7 @@ def _problem(status: int) -> dict[str, Any]:
 def _body(operation: Operation) -> dict[str, Any]:
     body = operation.body
     assert body is not None
-    named = REFERENCES.format(model=body.name) if isinstance(body, OneOf) else _reference(body)["$ref"]
+    named = REFERENCES.format(model=body.name) if isinstance(body, OneOf | ListOf) else _reference(body)["$ref"]
     examples = {
         to_camel(name.replace(" ", "_")): {"summary": name, "value": value} for name, value in operation.examples.items()
     }
@@ -173,6 +176,12 @@ def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         words = field.pop("description", "")
         required = name in schema.get("required", [])
         yield {"name": name, "in": "query", "required": required, "description": words, "schema": _without_null(field)}
+
+
+def _header_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
+    if operation.takes_key:
+        schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+        yield {"name": HEADER, "in": "header", "required": False, "description": WHAT_IT_IS, "schema": schema}
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:
@@ -203,8 +212,11 @@ def _schemas(operations: list[Operation]) -> dict[str, Any]:
     bodies: dict[type[BaseModel], None] = {}
     unions: dict[str, Mapping[str, type[BaseModel]]] = {}
     answers: dict[type[BaseModel], None] = {ProblemDocument: None}
+    lists: dict[str, ListOf[Any]] = {}
     for operation in operations:
-        if isinstance(operation.body, OneOf):
+        if isinstance(operation.body, ListOf):
+            lists[operation.body.name] = operation.body
+        elif isinstance(operation.body, OneOf):
             unions[operation.body.name] = operation.body.models
             bodies |= dict.fromkeys(operation.body.models.values())
         elif operation.body:
@@ -220,7 +232,19 @@ def _schemas(operations: list[Operation]) -> dict[str, Any]:
         ref_template=REFERENCES,
     )
     named: dict[str, Any] = schemas["$defs"]
-    return named | {name: _union(models) for name, models in unions.items()}
+    return (
+        named | {name: _union(models) for name, models in unions.items()} | {name: _list(each) for name, each in lists.items()}
+    )
+
+
+def _list(body: ListOf[Any]) -> dict[str, Any]:
+    entries = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": body.most,
+        "items": {"$ref": REFERENCES.format(model=body.entries.name)},
+    }
+    return {"type": "object", "required": [body.field], "properties": {body.field: entries}, "additionalProperties": False}
 
 
 def _union(models: Mapping[str, type[BaseModel]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from web.body import OneOf
+from web.body import ListOf, OneOf
 
 View = TypeVar("View", bound=Callable[..., Any])
 JSON = "application/json"
@@ -32,10 +32,12 @@ class Operation:
     section: str
     summary: str
     detail: str = ""
-    body: type[BaseModel] | OneOf[Any] | None = None
+    body: type[BaseModel] | OneOf[Any] | ListOf[Any] | None = None
     query: type[BaseModel] | None = None
     replies: Mapping[int, Reply]
     problems: tuple[int, ...] = ()
+    takes_key: bool = False
+    """Whether it takes the header `Idempotency-Key`."""
     examples: Mapping[str, Any] = field(default_factory=dict)
 
 

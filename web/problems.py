@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 from jobs.database import DatabaseUnavailable
 from jobs.draining import QueueDraining
 from jobs.files import StorageUnavailable
+from queues.clients import QueueError
 
 RETRY_AFTER_SECONDS = 5
 DRAINED_RETRY_AFTER_SECONDS = 60
@@ -65,16 +66,19 @@ class Problem(Exception):
         self.errors = list(errors)
         self.headers = dict(headers or {})
 
-    def response(self) -> Response:
-        """The answer to the request at hand."""
-        document = ProblemDocument(
+    def document(self) -> ProblemDocument:
+        """The problem as it is told in the answer to the request at hand."""
+        return ProblemDocument(
             title=HTTPStatus(self.status).phrase,
             status=self.status,
             detail=self.detail,
             errors=self.errors or None,
             success=False if request.path.startswith(DOCUMENTS_PATHS) else None,
         )
-        body = document.model_dump_json(exclude_none=True)
+
+    def response(self) -> Response:
+        """The answer to the request at hand."""
+        body = self.document().model_dump_json(exclude_none=True)
         return Response(body, self.status, self.headers, mimetype="application/problem+json")
 
 
@@ -85,6 +89,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(DatabaseUnavailable, _database_away)
     app.register_error_handler(StorageUnavailable, _storage_away)
     app.register_error_handler(QueueDraining, _queue_draining)
+    app.register_error_handler(QueueError, _queue_away)
     app.register_error_handler(Exception, _unforeseen)
 
 
@@ -113,8 +118,19 @@ def _storage_away(error: StorageUnavailable) -> Response:
     return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)}).response()
 
 
+def draining(error: QueueDraining) -> Problem:
+    """The queue takes no new jobs just now."""
+    return Problem(503, str(error), headers={"Retry-After": str(DRAINED_RETRY_AFTER_SECONDS)})
+
+
 def _queue_draining(error: QueueDraining) -> Response:
-    return Problem(503, str(error), headers={"Retry-After": str(DRAINED_RETRY_AFTER_SECONDS)}).response()
+    return draining(error).response()
+
+
+def _queue_away(error: QueueError) -> Response:
+    log.warning("queue unavailable", reason=str(error))
+    detail = "SQS can't be asked just now; what had been done until then is done. Try again in a few seconds."
+    return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)}).response()
 
 
 def _unforeseen(error: Exception) -> Response:

@@ -25,27 +25,6 @@ class Shape(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True)
 
 
-class Accepted(Shape):
-    """The order was accepted; the job is on its way."""
-
-    success: Literal[True] = True
-    job_id: str = Field(description="The job's id, for asking how it is.")
-    message: str = Field(default="Job queued successfully", description="The same in words.")
-
-
-class AcceptedMany(Shape):
-    """The orders were accepted, each as a job of its own."""
-
-    success: Literal[True] = True
-    job_ids: list[str] = Field(description="The jobs' ids, in the order of `topics`.")
-    message: str = Field(description="The same in words.")
-
-    @classmethod
-    def of(cls, jobs: list[Job]) -> Self:
-        words = "1 job queued successfully" if len(jobs) == 1 else f"{len(jobs)} jobs queued successfully"
-        return cls(job_ids=[job.id for job in jobs], message=words)
-
-
 class ShortError(Shape):
     """Why a job did not succeed."""
 
@@ -76,38 +55,6 @@ class ArticleText(Shape):
         return cls(**found) if found else None
 
 
-class ContentJob(Shape):
-    """A job in brief."""
-
-    job_id: str = Field(description="The job's id.")
-    type: str = Field(description="The kind of job.")
-    status: Status = Field(description="Where the job is in its life.")
-    progress: int = Field(ge=0, le=100, description="How far it is, in percent.")
-    message: str = Field(description="What it is doing, in words for its user.")
-    attempts: int = Field(description="How often it was started.")
-    created_at: datetime = Field(description="When it was accepted.")
-    started_at: datetime | None = Field(description="When a worker first took it.")
-    finished_at: datetime | None = Field(description="When it came to its end.")
-    error: ShortError | None = Field(description="Why it did not succeed, or why its last attempt did not.")
-    result: ArticleText | None = Field(description="The article, once the job is completed.")
-
-    @classmethod
-    def of(cls, job: Job) -> Self:
-        return cls(
-            job_id=job.id,
-            type=job.kind,
-            status=job.status,
-            progress=job.progress.percent,
-            message=_in_words(job),
-            attempts=job.attempts,
-            created_at=job.created_at,
-            started_at=job.started_at,
-            finished_at=job.finished_at,
-            error=ShortError.model_validate(job.error) if job.error else None,
-            result=ArticleText.of(job),
-        )
-
-
 class MediaFile(Shape):
     """An image or a video."""
 
@@ -135,17 +82,6 @@ class MediaFile(Shape):
         ]
 
 
-class MediaJob(Shape):
-    """A job and what it made."""
-
-    job: ContentJob
-    media: list[MediaFile] | None = Field(description="The files, once the job is completed.")
-
-    @classmethod
-    def of(cls, job: Job) -> Self:
-        return cls(job=ContentJob.of(job), media=MediaFile.all_of(job) or None)
-
-
 class ProgressShape(Shape):
     """How far a job is."""
 
@@ -161,18 +97,24 @@ class WaitingFor(Shape):
 
 
 class Usage(Shape):
-    """What the AI provider says the job used."""
+    """What all of a job's attempts used."""
 
     input_tokens: int = Field(default=0, description="Tokens read.")
     output_tokens: int = Field(default=0, description="Tokens written.")
     images: int = Field(default=0, description="Images made.")
     video_seconds: float = Field(default=0, description="Seconds of video made.")
+    seconds: float = Field(default=0, description="Seconds of the provider's work.")
+    generations: int = Field(default=0, description="How often the provider finished; those of failed attempts count too.")
+    cost: float | None = Field(default=None, description="What all of it cost; null where no price is known.")
+    provider: str | None = Field(default=None, description="The AI provider that was asked last.")
+    model: str | None = Field(default=None, description="The model that was asked last, if it is known.")
 
 
 class Links(Shape):
     """Where to go from here."""
 
     self_: str = Field(alias="self", description="This job.")
+    events: str = Field(description="What happens to it, as it happens (server-sent events).")
     result: str | None = Field(description="Its result, once it is completed.")
     media: list[str] = Field(description="Its files, once it is completed.")
     cancel: str | None = Field(description="POST here to cancel it; null once it is over.")
@@ -184,6 +126,7 @@ class JobShape(Shape):
 
     job_id: str = Field(description="The job's id.")
     type: str = Field(description="The kind of job.")
+    user_id: str = Field(description="Whose job it is.")
     status: Status = Field(description="Where the job is in its life.")
     progress: ProgressShape = Field(description="How far it is.")
     priority: Literal["normal", "high"] = Field(description="The lane it waits in.")
@@ -205,7 +148,7 @@ class JobShape(Shape):
     started_at: datetime | None = Field(description="When a worker first took it.")
     finished_at: datetime | None = Field(description="When it came to its end.")
     expires_at: datetime | None = Field(description="When it ends by itself if it has not started.")
-    usage: Usage | None = Field(description="What it used, once it is completed.")
+    usage: Usage | None = Field(description="What it has used so far.")
     metadata: dict[str, str] = Field(description="What its sender attached.")
     message_id: str | None = Field(description="SQS's id of its message; null while it waits to be sent.")
     related_jobs: list[str] = Field(description="Jobs that followed from it, as the image of an article.")
@@ -216,6 +159,7 @@ class JobShape(Shape):
         return cls(
             job_id=job.id,
             type=job.kind,
+            user_id=job.user_id,
             status=job.status,
             progress=ProgressShape(percent=job.progress.percent, stage=job.progress.stage),
             priority="high" if job.priority == "high" else "normal",
@@ -298,7 +242,7 @@ def job_path(job_id: str) -> str:
 
 def media_url(job: Job, name: str) -> str:
     """The whole address of a job's file; it stays the same as long as the file is kept."""
-    return base_url() + url_for("jobs.media", job_id=job.id, name=name)
+    return base_url() + url_for("results.media", job_id=job.id, name=name)
 
 
 def base_url() -> str:
@@ -307,21 +251,12 @@ def base_url() -> str:
 
 
 def _links(job: Job) -> Links:
-    is_completed = job.status is Status.COMPLETED
+    address = base_url() + job_path(job.id)
     return Links(
-        self_=base_url() + job_path(job.id),
-        result=base_url() + url_for("jobs.result", job_id=job.id) if is_completed else None,
+        self_=address,
+        events=f"{address}/events",
+        result=f"{address}/result" if job.status is Status.COMPLETED else None,
         media=[media_url(job, name) for name in media_names(job)],
-        cancel=base_url() + url_for("jobs.cancel", job_id=job.id)
-        if job.status in TRANSITIONS["request_cancel"].sources
-        else None,
-        retry=base_url() + url_for("jobs.retry", job_id=job.id) if job.status in TRANSITIONS["requeue"].sources else None,
+        cancel=f"{address}/cancel" if job.status in TRANSITIONS["request_cancel"].sources else None,
+        retry=f"{address}/retry" if job.status in TRANSITIONS["requeue"].sources else None,
     )
-
-
-def _in_words(job: Job) -> str:
-    """What the job is doing; of one that did not succeed, why."""
-    if job.status.is_final and job.error:
-        message: Any = job.error["message"]
-        return str(message)
-    return job.progress.stage or job.status.capitalize()

@@ -158,7 +158,7 @@ def test_open_jobs_that_name_a_message_are_counted(database: Any) -> None:
 
 
 def test_every_query_is_served_by_an_index(database: Any) -> None:
-    store().page("ada")  # makes the indexes
+    store().get("ada")  # makes the indexes
     crowd: list[dict[str, Any]] = []
     for n in range(600):
         user = f"user-{n % 50}"
@@ -201,7 +201,7 @@ def test_every_query_is_served_by_an_index(database: Any) -> None:
 
 
 def test_counting_what_is_sent_reads_no_documents(database: Any) -> None:
-    store().page("ada")
+    store().get("ada")  # makes the indexes
     database.jobs.insert_many([document("queued", message_id="m") for _ in range(100)])
     database.command("profile", 2)
     try:

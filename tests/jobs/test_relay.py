@@ -16,6 +16,7 @@ from jobs.dispatch import dispatches
 from jobs.document import Job
 from jobs.errors import Retryable
 from jobs.life import MOST_CRASHES, Status
+from jobs.listing import Selection, page
 from jobs.pace import Pace, pace
 from jobs.relay import Relay, start_in_background
 from jobs.sending import rest
@@ -102,7 +103,7 @@ def test_a_submission_that_dies_between_insert_and_send_is_made_up_for(dying: An
     survive(lambda: submit(order()))
     let_time_pass(database)
     a_relay().round()
-    (job,) = store().page("ada")[0]
+    (job,) = page(Selection(user_id="ada"))[0]
     assert job.message_id
     assert in_queue() == {job.id: 2}
 

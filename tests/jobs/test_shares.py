@@ -13,6 +13,7 @@ import pytest
 from jobs.document import Job
 from jobs.effects import perform_pending_of
 from jobs.life import Status
+from jobs.listing import Selection, page
 from jobs.relay import Relay
 from jobs.sending import message_group
 from jobs.store import store
@@ -48,7 +49,7 @@ def complete(job: Job) -> None:
 
 def sent(user_id: str = "ada") -> list[str]:
     """The ids of the user's jobs that name a message, in the order of their submission."""
-    jobs, _ = store().page(user_id, limit=1_000)
+    jobs, _ = page(Selection(user_id=user_id), limit=1_000)
     return [job.id for job in reversed(jobs) if job.message_id]
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from pymongo.errors import WriteError
 
-from jobs.cursor import BadCursor
 from jobs.document import Job
 from jobs.life import MOST_CRASHES, Status
 from jobs.store import store
@@ -171,7 +170,6 @@ def test_another_users_job_can_be_neither_read_nor_cancelled(database: Any) -> N
     job_id = put(database)
     assert store().get(job_id, "mallory") is None
     assert store().request_cancel(job_id, "mallory") is None
-    assert store().page("mallory") == ([], None)
 
 
 def test_progress_never_falls(database: Any) -> None:
@@ -222,42 +220,6 @@ def test_requeueing_starts_a_job_over(database: Any) -> None:
     assert (job.dispatch["n"], job.dispatch["by"]) == (2, "operator")
 
 
-def test_pages_hold_every_job_once_newest_first(database: Any) -> None:
-    same = datetime.now(UTC)
-    ids = [put(database, created_at=same - timedelta(seconds=place // 2)) for place in range(7)]
-    seen: list[str] = []
-    cursor = None
-    while True:
-        jobs, cursor = store().page("ada", cursor=cursor, limit=3)
-        seen += [job.id for job in jobs]
-        if cursor is None:
-            break
-    assert sorted(seen) == sorted(ids)
-    times = [read(job_id).created_at for job_id in seen]
-    assert times == sorted(times, reverse=True)
-
-
-def test_pages_are_filtered_by_kind_and_status(database: Any) -> None:
-    queued = put(database)
-    put(database, "completed")
-    put(database, kind="images")
-    assert [job.id for job in store().page("ada", kind="articles", status="queued")[0]] == [queued]
-
-
-def test_a_made_up_cursor_is_refused(database: Any) -> None:
-    for cursor in ("nonsense", "e30", "%%%", "W10"):
-        with pytest.raises(BadCursor):
-            store().page("ada", cursor=cursor)
-
-
-def test_every_page_is_served_by_an_index(database: Any) -> None:
-    store().page("ada")
-    for wanted in ({}, {"kind": "articles"}, {"status": "queued"}):
-        plan = database.jobs.find({"user_id": "ada", **wanted}).sort([("created_at", -1), ("_id", -1)]).explain()
-        assert "SORT" not in str(plan["queryPlanner"]["winningPlan"])
-        assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])
-
-
 @pytest.mark.parametrize(
     "broken",
     [
@@ -270,6 +232,6 @@ def test_every_page_is_served_by_an_index(database: Any) -> None:
     ids=["final without an end", "open with an end", "processing without a lease", "waiting with a lease", "no such status"],
 )
 def test_the_database_itself_refuses_a_document_that_contradicts_itself(broken: dict[str, Any], database: Any) -> None:
-    store().page("ada")  # makes the collection
+    store().get("ada")  # makes the collection
     with pytest.raises(WriteError):
         database.jobs.insert_one(broken)

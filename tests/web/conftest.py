@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from jobs.keys import keys
+from jobs.roles import Role
 from tests.conftest import NOWHERE
 from web import create_app
 
@@ -19,6 +21,19 @@ def client(database: Any, queues: Any) -> Iterator[FlaskClient]:
     before = logging.getLogger().handlers[:]
     yield create_app().test_client()
     logging.getLogger().handlers[:] = before
+
+
+@pytest.fixture
+def signed_in(client: FlaskClient, environment: Any) -> Callable[..., FlaskClient]:
+    """A client that sends a key: of this user, in this role. From here on nobody is answered without one."""
+    environment(AUTH="keys")
+
+    def sign_in(user_id: str = "ada", role: Role = Role.USER) -> FlaskClient:
+        theirs: FlaskClient = client.application.test_client()
+        theirs.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {keys().create(user_id, role)[1]}"
+        return theirs
+
+    return sign_in
 
 
 @pytest.fixture

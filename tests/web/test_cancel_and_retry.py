@@ -109,7 +109,8 @@ def test_with_sqs_away_a_retry_is_accepted_all_the_same(client: FlaskClient, dat
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
-def test_jobs_of_others_and_of_nobody_are_not_there(client: FlaskClient, database: Any, verb: str) -> None:
+def test_jobs_of_others_and_of_nobody_are_not_there(signed_in: Any, database: Any, verb: str) -> None:
+    client = signed_in("bob")
     theirs = document(Status.FAILED if verb == "retry" else Status.QUEUED, user_id="ada")
     database.jobs.insert_one(theirs)
     for job_id in (theirs["_id"], "nobody"):

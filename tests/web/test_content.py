@@ -100,7 +100,8 @@ def test_a_failed_job_says_why(client: FlaskClient) -> None:
     assert shown["error"] == {"code": "provider_refused", "message": "No bees today."}
 
 
-def test_another_users_job_is_not_there(client: FlaskClient) -> None:
+def test_another_users_job_is_not_there(signed_in: Any) -> None:
+    client = signed_in("bob")
     job = submit(Order(kind="articles", payload={"mode": "topic", "topic": "Bees"}, user_id="ada"))
     answer = client.get(f"/api/content/jobs/{job.id}")
     assert answer.status_code == 404

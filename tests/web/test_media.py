@@ -75,6 +75,7 @@ def test_a_missing_job_id_is_named(client: FlaskClient) -> None:
     assert answer.get_json()["errors"] == [{"field": "jobId", "message": "jobId is missing: add it."}]
 
 
-def test_another_users_job_is_not_there(client: FlaskClient) -> None:
+def test_another_users_job_is_not_there(signed_in: Any) -> None:
+    client = signed_in("bob")
     job = submit(Order(kind="images", payload={"prompt": "Bees"}, user_id="ada"))
     assert client.get(f"/api/media/generate?jobId={job.id}").status_code == 404

@@ -17,8 +17,8 @@ from tests.web.working import finish_article, finish_image
 from web import create_app
 from web.operations import operation_of
 
-UNDESCRIBED = {"docs.home", "docs.show"}
-"""Pages, not calls."""
+UNDESCRIBED = {"docs", "pages", "sessions", "static"}
+"""Blueprints of pages, not of calls."""
 
 
 @pytest.fixture
@@ -34,7 +34,11 @@ def test_the_document_is_valid_openapi(described: dict[str, Any]) -> None:
 
 def test_every_route_is_described() -> None:
     app = create_app()
-    missing = [name for name, view in app.view_functions.items() if operation_of(view) is None and name not in UNDESCRIBED]
+    missing = [
+        name
+        for name, view in app.view_functions.items()
+        if operation_of(view) is None and name.partition(".")[0] not in UNDESCRIBED
+    ]
     assert not missing, f"put @describe on {missing}"
 
 
@@ -67,7 +71,8 @@ def test_every_example_of_an_order_is_accepted(client: FlaskClient, described: d
     for path, methods in described["paths"].items():
         for content in methods.get("post", {}).get("requestBody", {}).get("content", {}).values():
             for example in content["examples"].values():
-                assert client.post(path, json=example["value"]).status_code == 202
+                answer = client.post(path.replace("{queue}", "articles"), json=example["value"])
+                assert str(answer.status_code) in {status for status in methods["post"]["responses"] if status < "300"}
 
 
 def test_answers_are_what_their_schemas_say(client: FlaskClient, described: dict[str, Any]) -> None:
@@ -125,8 +130,3 @@ def test_the_page_is_whole_in_itself(lonely_client: FlaskClient) -> None:
 def test_a_name_in_the_request_can_put_nothing_into_the_page(lonely_client: FlaskClient) -> None:
     answer = lonely_client.get("/docs", headers={"Host": "a<script>b"})
     assert "a<script>b" not in answer.text
-
-
-def test_the_root_leads_to_the_page(lonely_client: FlaskClient) -> None:
-    answer = lonely_client.get("/")
-    assert (answer.status_code, answer.headers["Location"]) == (302, "/docs")

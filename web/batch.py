@@ -1,0 +1,137 @@
+"""Many jobs in one request: each entry is accepted or refused by itself."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from flask import Blueprint, Response
+from pydantic import Field
+
+from jobs.document import Job
+from jobs.draining import QueueDraining
+from jobs.idempotency import Taken
+from jobs.listing import these
+from jobs.submit import Order, submit_many
+from web.body import ListOf, read_list
+from web.examples import QUEUED_JOB
+from web.idempotency import as_replay, take_key
+from web.identity import User, current_user
+from web.operations import Operation, Reply, describe
+from web.ordering import JOB_ORDER, JobOrder, no_room, refuse_kind, room_of
+from web.problems import Fault, Problem, ProblemDocument, draining
+from web.render import JobShape, Shape, answer
+
+MOST_JOBS = 1_000
+JOB_BATCH = ListOf("JobBatch", "jobs", JOB_ORDER, MOST_JOBS)
+
+blueprint = Blueprint("batch", __name__)
+
+
+class RefusedEntry(Shape):
+    """An entry that was not accepted."""
+
+    error: ProblemDocument = Field(description="Why.")
+
+
+class BatchShape(Shape):
+    """What became of each entry, in their order."""
+
+    jobs: list[JobShape | RefusedEntry] = Field(description="The job, or under `error` why there is none.")
+
+    @classmethod
+    def of(cls, outcomes: list[Job | Problem]) -> Self:
+        return cls(
+            jobs=[JobShape.of(each) if isinstance(each, Job) else RefusedEntry(error=each.document()) for each in outcomes]
+        )
+
+
+EXAMPLE = BatchShape(
+    jobs=[
+        QUEUED_JOB,
+        RefusedEntry(
+            error=ProblemDocument(
+                title="Unprocessable Entity",
+                status=422,
+                detail="Not accepted. At fault: jobs[1].payload.topic.",
+                errors=[
+                    Fault(field="jobs[1].payload.topic", message="jobs[1].payload.topic is missing: mode 'topic' needs it.")
+                ],
+            )
+        ),
+    ]
+)
+
+
+@blueprint.post("/api/jobs/batch")
+@describe(
+    Operation(
+        section="Jobs",
+        summary="Submit many jobs",
+        detail=f"Up to {MOST_JOBS:,} jobs of any kinds, each as in `POST /api/jobs`. What is wrong with one keeps no other back: "
+        "the answer has an entry for each, in their order, that is the job or says why there is none.",
+        body=JOB_BATCH,
+        takes_key=True,
+        examples={
+            "Two articles": {
+                "jobs": [
+                    {"type": "articles", "payload": {"topic": "Growing tomatoes"}},
+                    {"type": "articles", "payload": {"topic": "Growing basil"}, "priority": "high"},
+                ]
+            }
+        },
+        replies={202: Reply(what="What became of each.", shape=BatchShape, example=EXAMPLE)},
+    )
+)
+def create() -> Response:
+    entries, sent = read_list(JOB_BATCH)
+    taken = take_key({"jobs": sent})
+    known = _accepted_before(taken, len(entries))
+    outcomes = _submitted(entries, taken, known)
+    return answer(BatchShape.of(outcomes), 202, as_replay(bool(known)))
+
+
+def _accepted_before(taken: Taken | None, count: int) -> dict[int, Job]:
+    """The jobs that the key stands for, by their place."""
+    if taken is None or taken.is_ours:
+        return {}
+    found = these([taken.entry(place) for place in range(count)], current_user().id)
+    return {place: found[taken.entry(place)] for place in range(count) if taken.entry(place) in found}
+
+
+def _submitted(entries: list[JobOrder | Problem], taken: Taken | None, known: dict[int, Job]) -> list[Job | Problem]:
+    user = current_user()
+    outcomes: list[JobOrder | Job | Problem] = [
+        known[place] if place in known else _allowed(entry, user) for place, entry in enumerate(entries)
+    ]
+    outcomes = _within_room(outcomes, user)
+    places = [place for place, each in enumerate(outcomes) if isinstance(each, JobOrder)]
+    orders = [_order(each, user, taken, place) for place, each in enumerate(outcomes) if isinstance(each, JobOrder)]
+    made = dict(zip(places, submit_many(orders), strict=True))
+    return [made[place] if isinstance(each, JobOrder) else each for place, each in enumerate(outcomes)]
+
+
+def _order(said: JobOrder, user: User, taken: Taken | None, place: int) -> Order:
+    return said.order(user.id, job_id=taken.entry(place), key=taken.key) if taken else said.order(user.id)
+
+
+def _allowed(entry: JobOrder | Problem, user: User) -> JobOrder | Problem:
+    if isinstance(entry, Problem):
+        return entry
+    try:
+        refuse_kind(entry.type, user)
+    except QueueDraining as error:
+        return draining(error)
+    except Problem as problem:
+        return problem
+    return entry
+
+
+def _within_room(outcomes: list[JobOrder | Job | Problem], user: User) -> list[JobOrder | Job | Problem]:
+    """The first orders that the user has room for; the others are refused."""
+    room = room_of(user)
+    kept: list[JobOrder | Job | Problem] = []
+    for each in outcomes:
+        is_order = isinstance(each, JobOrder)
+        kept.append(no_room() if is_order and room <= 0 else each)
+        room -= is_order
+    return kept
