@@ -74,10 +74,11 @@ class Run:
         """The AI provider of this job, as far as the fleet may ask it now.
 
         Raises:
-            NotNow: the job's user has spent what he may today, and nothing is ordered yet.
+            NotNow: the job's user has spent what he may today, and this would cost more.
         """
         provider = provider_named(self.job.provider)
-        if not generation_of(self._checkpoint):
+        is_paid = generation_of(self._checkpoint) or (provider.pays_once and self.job.usage)
+        if not is_paid:
             patiently(partial(spending().ask_leave, self.job, provider.name))
         return GuardedProvider(provider)
 
