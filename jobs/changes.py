@@ -11,13 +11,14 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
 
-from jobs.database import ANSWER_MILLISECONDS, CONNECT_MILLISECONDS, SELECT_MILLISECONDS, Document, available, database
+from jobs.database import ANSWER_MILLISECONDS, CONNECT_MILLISECONDS, Document, available, database
 from jobs.document import Job
 from settings import settings
 
 JOBS, TEXTS = "jobs", "texts"
 QUIET_MILLISECONDS = 1_000
 """So long MongoDB waits for a change before it says that there was none."""
+SELECT_MILLISECONDS = 1_000
 LOOK_SECONDS = 1.0
 LOOKS_FOR_SECONDS = 60
 """A MongoDB without change streams is asked again after so long whether it has them by now."""
@@ -65,6 +66,7 @@ def changes(watched: Callable[[], Collection[str]], is_wanted: Callable[[], bool
         connectTimeoutMS=CONNECT_MILLISECONDS,
         socketTimeoutMS=ANSWER_MILLISECONDS,
         serverSelectionTimeoutMS=SELECT_MILLISECONDS,
+        retryReads=False,  # it is tried again here
     )
     with client:
         yield from _Feed(client[configured.mongodb_database], watched, is_wanted).follow()
@@ -91,6 +93,7 @@ class _Feed:
         self._is_wanted = is_wanted
         self._token: Any = None
         """Where the stream goes on. None: it begins anew."""
+        self._is_away = False
         self._looks_until = 0.0
         self._seen: dict[Change, object] = {}
 
@@ -104,11 +107,14 @@ class _Feed:
                     self._looks_until = monotonic() + LOOKS_FOR_SECONDS
                 self._token = None  # or it doesn't know any more what came after that
             except PyMongoError as error:
-                log.warning("changes of jobs can't be followed just now", reason=str(error)[:200])
+                if not self._is_away:
+                    log.warning("changes of jobs can't be followed just now", reason=str(error)[:200])
+                self._is_away = True
                 sleep(RETRY_SECONDS)
 
     def _stream(self) -> Iterator[Change | None]:
         with self._source.watch(ONLY_NAMES, resume_after=self._token, max_await_time_ms=QUIET_MILLISECONDS) as stream:
+            self._is_away = False
             if self._token is None:
                 yield None
             while stream.alive and self._is_wanted():

@@ -7,7 +7,7 @@ from functools import partial
 from socket import socket
 from time import monotonic
 
-from flask import Blueprint, Response, request, stream_with_context
+from flask import Blueprint, Response, copy_current_request_context, request
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from jobs.document import Job
@@ -119,13 +119,14 @@ def _stream(watch: Watch, news: Callable[[], Iterator[str]]) -> Response:
     except TooManyStreams as error:
         status = 429 if isinstance(error, TooManyOfUser) else 503
         raise Problem(status, str(error), headers={"Retry-After": str(RETRY_AFTER_SECONDS)}) from None
-    response = Response(stream_with_context(_events(watch, news)), mimetype=EVENT_STREAM, headers=HEADERS)
+    tell = copy_current_request_context(lambda: "".join(news()))  # links in jobs begin as the client reaches us
+    response = Response(_events(watch, tell), mimetype=EVENT_STREAM, headers=HEADERS)
     response.call_on_close(partial(here.close, watch))
     return response
 
 
-def _events(watch: Watch, news: Callable[[], Iterator[str]]) -> Iterator[str]:
-    """What `news` has whenever the watch is woken, until it is over; a comment where nothing came for long."""
+def _events(watch: Watch, tell: Callable[[], str]) -> Iterator[str]:
+    """What there is to `tell` whenever the watch is woken, until it is over; a comment where nothing came for long."""
     yield f"retry: {RECONNECT_MILLISECONDS}\n\n"
     ends_at = monotonic() + LONGEST_SECONDS
     is_over = False
@@ -134,7 +135,7 @@ def _events(watch: Watch, news: Callable[[], Iterator[str]]) -> Iterator[str]:
         is_over = watch.is_over  # asked before the news: what was told before the end is sent
         if not woken:
             yield ": nothing new\n\n"
-        elif told := "".join(news()):
+        elif told := tell():
             yield told
 
 
@@ -158,7 +159,7 @@ class _JobNews:
         if is_new and not job.status.is_final:
             yield _job_event(told, _with_place)
         yield from self._text(text, event_id, is_new)
-        if job.status.is_final:  # after all of its text
+        if is_new and job.status.is_final:  # after all of its text
             yield _job_event(told, _with_place)
             self._watch.end()
 
@@ -185,7 +186,7 @@ def _with_place(job: Job) -> JobShape:
 
 
 def _job_event(told: Told, shape: Callable[[Job], JobShape]) -> str:
-    address = base_url()  # links in the job begin with it
+    address = base_url()
     data = told.written((address, shape), lambda job: shape(job).model_dump_json(by_alias=True))
     return _event("job", data, f"{told.job.id}:{told.job.version}")
 

@@ -53,11 +53,14 @@ class Live:
         self._pending: set[Change] = set()
         self._has_missed = False
         self._stop: Event | None = None
+        self._is_hearing = False
         self._idle_since = 0.0
         self._is_ended = False
 
     def open(self, watch: Watch) -> None:
-        """Tell the watch what happens from now on, until it is closed; a job's first as it is. While the process ends, it is over.
+        """Tell the watch what happens from now on, until it is closed; a job's first as it is.
+
+        While the process ends it is over at once.
 
         Raises:
             TooManyStreams: there is no room for it.
@@ -74,7 +77,8 @@ class Live:
                 self._news.notify_all()
             elif isinstance(watch, ListWatch):
                 self._lists[watch] = None
-                watch.miss()
+                if self._is_hearing:  # else it is told so once that begins
+                    watch.miss()
             if self._stop is None:
                 self._stop = Event()
                 for work in (self._hear, self._tell):
@@ -99,6 +103,8 @@ class Live:
         with self._news:
             self._is_ended = True
             ending = [*self._watches]
+            if self._stop is not None:
+                self._halt(self._stop)
         for watch in ending:
             watch.end()
         deadline = monotonic() + HANG_UP_SECONDS
@@ -142,7 +148,7 @@ class Live:
     def _halt(self, stop: Event) -> None:
         stop.set()
         if self._stop is stop:
-            self._stop = None
+            self._stop, self._is_hearing = None, False
         self._news.notify_all()
 
     def _is_wanted(self, stop: Event) -> bool:
@@ -159,7 +165,7 @@ class Live:
         for change in changes(watched=self._watched, is_wanted=lambda: self._is_wanted(stop)):
             with self._news:
                 if change is None or len(self._pending) > MOST_PENDING:
-                    self._has_missed = True
+                    self._has_missed = self._is_hearing = True
                 elif change.job_id in self._of_job or (self._lists and change.collection == JOBS):
                     self._pending.add(change)
                 else:

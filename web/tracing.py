@@ -9,8 +9,8 @@ from flask import Flask, g, request
 from jobs.tracing import readable, span
 from monitoring.tracing import start_tracing
 
-UNTRACED = ("metrics.show", "health.alive", "health.ready", "events.of_job", "events.of_jobs")
-"""Asked every few seconds, by machines; or answered for an hour."""
+UNTRACED = ("metrics.show", "health.alive", "health.ready")
+"""Asked every few seconds, by machines."""
 
 
 def trace_requests(app: Flask) -> None:

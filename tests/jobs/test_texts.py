@@ -9,7 +9,7 @@ import pytest
 from jobs import texts
 from jobs.document import Job
 from jobs.store import store
-from jobs.texts import TextStream, text_so_far
+from jobs.texts import Piece, TextStream, known_by, lacking, mark, text_so_far, texts_of
 from tests.jobs.jobs import document
 
 
@@ -90,3 +90,38 @@ def test_nobody_reads_another_users_text(database: Any) -> None:
     stream.flush()
     database.texts.update_one({}, {"$set": {"user_id": "other"}})
     assert text_so_far(job) == ""
+
+
+def test_the_texts_of_many_jobs_are_each_their_owners(database: Any) -> None:
+    jobs = [claimed(database, token) for token in ("a", "b", "c")]
+    for job in jobs[:2]:
+        stream = TextStream(job)
+        stream.add(f"of {job.id}")
+        stream.flush()
+    database.texts.update_one({"_id": jobs[1].id}, {"$set": {"user_id": "other"}})
+    assert texts_of(jobs) == {jobs[0].id: f"of {jobs[0].id}", jobs[1].id: "", jobs[2].id: ""}
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "lacks"),
+    [
+        ("", "", None),
+        ("", "Bees", Piece(0, "Bees")),
+        ("Bees", "Bees dance", Piece(4, " dance")),
+        ("Bees 🐝", "Bees 🐝 dance", Piece(7, " dance")),  # as JavaScript counts
+        ("Bees dance", "Bees dream", Piece(6, "ream")),
+        ("Bees dance", "Bees", Piece(4, "")),
+        ("🐝", "🐞", Piece(0, "🐞")),  # no half of a character
+    ],
+)
+def test_a_reader_gets_what_he_lacks_from_where_his_text_is_another(known: str, now: str, lacks: Piece | None) -> None:
+    assert lacking(now, known) == lacks
+
+
+def test_a_mark_tells_what_its_reader_has_unless_his_text_is_another() -> None:
+    text = "Bees 🐝 dance."
+    assert known_by(mark("Bees 🐝"), text) == "Bees 🐝"
+    assert known_by("7", text) == "Bees 🐝"
+    assert known_by(mark("Wasps!!"), text) == ""
+    for unusable in ("", "x", "99", "-1", "7.", "7.00000000"):
+        assert known_by(unusable, text) == ""
