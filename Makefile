@@ -8,10 +8,10 @@ TEST_PROCESSES := 3# most of the tests' time is waiting
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint requirements clean
+.PHONY: help demo up test test-all lint requirements clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## one article, one image and one video, for real, into demo-output/
 	@exec $(PYTHON) -m devstack demo
@@ -20,6 +20,9 @@ up: $(INSTALLED) ## everything on http://127.0.0.1:8000 until Ctrl-C; PORT=8001 
 	@exec $(PYTHON) -m devstack up
 
 test: $(INSTALLED) ## the tests
+	@exec $(PYTHON) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile -m "not long"
+
+test-all: $(INSTALLED) ## the tests, with those that kill workers at every step: some ten minutes more
 	@exec $(PYTHON) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 lint: $(INSTALLED) ## ruff and mypy

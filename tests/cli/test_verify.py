@@ -76,6 +76,7 @@ def test_it_ends_with_a_balanced_ledger_and_leaves_nothing_behind(started: Any, 
     assert [file.name for file in tmp_path.glob("pressroom-verify-*")] == []
 
 
+@pytest.mark.long
 def test_a_loss_shows_in_the_ledger_and_in_the_exit_code(started: Any, tmp_path: Path) -> None:
     assert started("--only", "expiry", "--only", "plain", "--inject-loss", "--json").wait(END_SECONDS) == 1
     said = json.loads((tmp_path / "stdout").read_text())
@@ -86,9 +87,10 @@ def test_a_loss_shows_in_the_ledger_and_in_the_exit_code(started: Any, tmp_path:
     assert said["stories"] == [f"{ledger['jobsAtFault'][0]}  there is no such job any more"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_it_removes_what_it_made(number: signal.Signals, started: Any, mongodb: str, tmp_path: Path) -> None:
-    process = started("--only", "a job longer")
+    process = started("--long", "--only", "a job longer")  # it lasts until it is stopped
     wait_for(lambda: "scenario" in (tmp_path / "stdout").read_text() or process.poll() is not None, "the scenarios to begin")
     assert process.poll() is None, (tmp_path / "stderr").read_text()
     workers = workers_of(tmp_path)
