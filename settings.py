@@ -141,9 +141,18 @@ class Settings(BaseSettings):
         default=90, gt=0, description="How long finished jobs and what they made are kept, in days."
     )
     port: int = Field(default=8000, ge=1, le=65_535, description="Port of the web process.")
+    smtp_url: str | None = Field(
+        default=None,
+        description="The mail server: `smtp://user:password@host:587` (encrypted where it can) or `smtps://…`. "
+        "Unset: no mail is sent, and the jobs that would fail with a word about it.",
+    )
+    mail_from: str | None = Field(default=None, description="Who mails are from: `Pressroom <noreply@example.org>`.")
     allow_private_urls: Literal["on"] | None = Field(
         default=None,
         description="`on`: addresses that users name (webhooks, videos) may lead to this machine itself, for trying things out.",
+    )
+    video_most_bytes: int = Field(
+        default=2 * 1024**3, ge=1024, description="The largest video that is fetched from an address that a user names, in bytes."
     )
     open_streams: int = Field(
         default=400,
@@ -161,6 +170,20 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError(f"{value!r} is not a web address; it starts with http:// or https://")
         return value.rstrip("/") if value else value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_a_mail_server(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"smtps?://([^@/\s]+@)?[^@/:\s]+(:\d{1,5})?/?", value):
+            raise ValueError("write smtp://user:password@host:587 or smtps://host, special characters as %40 and the like")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_a_sender(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[^<>\r\n]*<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+", value):
+            raise ValueError("write an address, as in noreply@example.org or Pressroom <noreply@example.org>")
+        return value
 
     @field_validator("monitor_url")
     @classmethod
@@ -215,6 +238,8 @@ class Settings(BaseSettings):
         ]
         if self.provider_name == "service" and not self.ai_service_url:
             found.append("AI_PROVIDER=service needs AI_SERVICE_URL: set it to the AI service's base URL")
+        if self.smtp_url and not self.mail_from:
+            found.append("SMTP_URL needs MAIL_FROM: set it to the address that mails are from")
         if self.provider_name == "openai" and not self.openai_api_key:
             found.append("AI_PROVIDER=openai needs OPENAI_API_KEY: set it (any word will do for a service that asks for none)")
         if self.user_spending_limit is not None and not self.prices:

@@ -21,7 +21,7 @@ from jobs.life import OPEN, TRANSITIONS, UNSTARTED, WAITING, Status
 from jobs.pace import DISPATCH_SECONDS_MOST, pace
 from jobs.sequence import Ordering
 from jobs.verbs import UNDISPATCHED, Verbs, names
-from queues.catalogue import kind_named
+from queues.catalogue import internal_kinds, kind_named
 from queues.steps import Step, reached
 
 USER_CAP = "user_cap"
@@ -158,13 +158,13 @@ class Dispatches(Verbs):
 
     def free_places(self, user_id: str, cap: int) -> int:
         """How many more of the user's jobs may be in the queue or running."""
-        wanted = {"user_id": user_id, "status": {"$in": names(OPEN)}, "message_id": IS_SENT}
+        wanted = {"user_id": user_id, "status": {"$in": names(OPEN)}, "message_id": IS_SENT, "kind": {"$nin": internal_kinds()}}
         with available():
             return cap - self._jobs.count_documents(wanted, limit=cap, hint="open_user_sent")
 
     def first_taken(self, user_id: str, most: int) -> set[str]:
         """The ids of the user's jobs that are being sent just now, those that were taken first."""
-        wanted = {"user_id": user_id, "status": {"$in": names(OPEN)}, "message_id": None}
+        wanted = {"user_id": user_id, "status": {"$in": names(OPEN)}, "message_id": None, "kind": {"$nin": internal_kinds()}}
         is_taken = {"$gt": ["$dispatch.until", NOW]}
         with available():
             found = self._jobs.find(wanted | expr(is_taken), {"_id": 1}, hint="open_user_sent")

@@ -18,6 +18,7 @@ from jobs.errors import Retryable
 from jobs.sending import send_next
 from jobs.store import store
 from jobs.submit import Order, submit
+from jobs.subscribers import SUBSCRIBERS, as_it_ended, follower_id
 from queues.clients import QueueError
 from queues.queue import Outgoing, dead_letters_of
 from queues.steps import Step, reached
@@ -42,15 +43,15 @@ def perform_pending(job: Job) -> None:
     """
     for effect in job.effects:
         perform = PERFORMERS.get(effect["does"])
-        if perform is None:
+        if perform is None or effect.get("subscriber", "") not in {"", *SUBSCRIBERS}:
             continue  # another process can
         try:
-            perform(job, effect)
+            follower = perform(job, effect)
         except (QueueError, Retryable) as error:
             log.warning("an effect stays pending", effect=effect["key"], reason=str(error), **job.log_context())
             continue
         reached(Step.EFFECT_PERFORMED, job.id)
-        store().effect_done(job.id, effect["key"])
+        store().effect_done(job.id, effect["key"], related_job=follower)
         log.info("effect performed", effect=effect["key"], **job.log_context())
 
 
@@ -76,6 +77,22 @@ def _submit(job: Job, effect: Effect) -> None:
     )
 
 
+def _follow(job: Job, effect: Effect) -> str | None:
+    """Submit the subscriber's job; its id, where the job's user is to see it."""
+    subscriber = SUBSCRIBERS[effect["subscriber"]]
+    ended = as_it_ended(job, effect)
+    follower = submit(
+        Order(
+            kind=subscriber.kind,
+            payload=subscriber.payload(ended),
+            user_id=job.user_id,
+            job_id=follower_id(job, effect),
+            traceparent=job.traceparent,
+        )
+    )
+    return follower.id if subscriber.is_shown else None
+
+
 def _send_dead_letter(job: Job, effect: Effect) -> None:
     """A message as the job's own, with the reason: sent back to the queue by anybody's tool, it starts the job over."""
     reason = {"Reason": {"DataType": "String", "StringValue": effect["reason"][:REASON_CHARACTERS]}}
@@ -88,5 +105,10 @@ def _send_next(job: Job, effect: Effect) -> None:
 
 
 REASON_CHARACTERS = 1_000
-PERFORMERS: dict[str, Callable[[Job, Effect], None]] = {"submit": _submit, "dead_letter": _send_dead_letter, "next": _send_next}
-"""By what an effect does. Packages above add theirs when they are loaded."""
+PERFORMERS: dict[str, Callable[[Job, Effect], str | None]] = {
+    "submit": _submit,
+    "follow": _follow,
+    "dead_letter": _send_dead_letter,
+    "next": _send_next,
+}
+"""By what an effect does; each answers the id of a job to link, or None. Packages above add theirs when they are loaded."""

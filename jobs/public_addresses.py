@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Annotated
 
+from pydantic import AfterValidator, StringConstraints
+from pydantic_core import PydanticCustomError
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
@@ -70,6 +73,19 @@ def parsed(url: str) -> Url:
     if parts.port is not None and not _is_port_of_the_web(parts.port):
         raise _refused(url, f"port {parts.port} is not asked; use 80, 443, or one from {LEAST_OTHER_PORT} to 65535")
     return parts
+
+
+def _of_users(url: str) -> str:
+    try:
+        check_url(url)
+    except ForbiddenAddress as error:
+        why = str(error).partition("can't be used: ")[2]
+        raise PydanticCustomError("web_address", "{why}", {"why": why}) from None
+    return url
+
+
+PublicUrl = Annotated[str, StringConstraints(max_length=MOST_URL_CHARACTERS), AfterValidator(_of_users)]
+"""A web address in an order."""
 
 
 def addresses_of(url: str, host: str, port: int) -> list[str]:

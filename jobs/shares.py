@@ -1,7 +1,8 @@
 """Users' shares: how many of a user's jobs may be in the queues or running at once (`USER_RUNNING_JOBS`).
 
 The rest wait in MongoDB as `user_cap`, so that nobody's thousand jobs stand before the next user's one. Places are recounted at
-each send. The end of a job sends its user's next one; the relay sends what was missed.
+each send. The end of a job sends its user's next one; the relay sends what was missed. Internal jobs (a webhook, a mail) take no
+place and wait for none.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 
 from jobs.dispatch import dispatches
 from jobs.document import Job
+from queues.catalogue import kind_named
 from settings import settings
 
 NO_CAP_AT_ONCE = 100
@@ -29,9 +31,12 @@ def within(jobs: Sequence[Job]) -> list[Job]:
     if cap is None:
         return list(jobs)
     by_user: dict[str, list[Job]] = defaultdict(list)
-    for job in jobs:
-        by_user[job.user_id].append(job)
     allowed: set[str] = set()
+    for job in jobs:
+        if kind_named(job.kind).internal:
+            allowed.add(job.id)
+        else:
+            by_user[job.user_id].append(job)
     for user_id, theirs in by_user.items():
         free = dispatches().free_places(user_id, cap)
         first = dispatches().first_taken(user_id, free) if free > 0 else set()

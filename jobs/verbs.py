@@ -13,11 +13,12 @@ from jobs.document import Job
 from jobs.expressions import NOW, later, literal
 from jobs.life import FINAL, TRANSITIONS, Status
 from jobs.pace import Pace
+from jobs.subscribers import following, has_followers
 from settings import settings
 
 HISTORY_ENTRIES = 50
 UNRECORDED = frozenset(
-    {"renew", "progress", "checkpoint", "mark_sent", "effect_done", "forget_message", "take", "wait_for_place"}
+    {"renew", "progress", "checkpoint", "mark_sent", "effect_done", "note_delivery", "forget_message", "take", "wait_for_place"}
 )
 """Verbs that leave no entry in the history: they come too often or say nothing to its reader."""
 
@@ -81,10 +82,11 @@ class Verbs:
         return {"status": {"$in": names(TRANSITIONS[verb].sources)}, **guard}
 
     def _pipeline(self, verb: str, changes: Document, note: Document | None) -> list[Document]:
-        """The write; where it ends the job and users' jobs are capped, its user's next job must follow."""
+        """The write; where it ends the job, what follows the end is pending, and with users' jobs capped the next one."""
         stages: list[Document] = [{"$set": self._changes(verb, changes, note)}]
-        if verb not in UNRECORDED and settings().user_running_jobs is not None:
-            stages.append({"$set": {"effects": {"$cond": [{"$ne": ["$finished_at", None]}, NEXT_FOLLOWS, "$effects"]}}})
+        if verb not in UNRECORDED and TRANSITIONS[verb].sources.isdisjoint(FINAL):
+            followed = [following()] if settings().user_running_jobs is None else [NEXT_FOLLOWS, following()]
+            stages += [{"$set": {"effects": {"$cond": [has_followers(), effects, "$effects"]}}} for effects in followed]
         return stages
 
     def _changes(self, verb: str, changes: Document, note: Document | None = None) -> Document:

@@ -141,8 +141,37 @@ KINDS: dict[str, Kind] = {
             fifo=True,
             alarm_depth=100,
         ),
+        Kind(
+            name="emails",
+            purpose="a mail about what was done",
+            visibility_seconds=60,
+            retention_seconds=2 * DAY,
+            max_receives=5,
+            max_attempts=5,
+            max_seconds=120,
+            slots=8,
+            internal=True,
+            backoff_seconds=30,
+        ),
+        Kind(
+            name="webhooks",
+            purpose="the news of a job's end, for the address that its order named",
+            visibility_seconds=60,
+            retention_seconds=2 * DAY,
+            max_receives=5,
+            max_attempts=5,
+            max_seconds=60,
+            slots=32,
+            internal=True,
+            backoff_seconds=15,
+        ),
     )
 }
+
+
+def internal_kinds() -> list[str]:
+    """The kinds whose jobs other jobs bring about."""
+    return [kind.name for kind in KINDS.values() if kind.internal]
 
 
 def kind_named(name: str) -> Kind:

@@ -29,7 +29,6 @@ from jobs.tracing import span
 from queues.catalogue import Kind
 from queues.deliveries import Delete, Delivery, Settlement, Visible, deliveries
 from queues.steps import Step, reached
-from settings import settings
 from tasks.attempt import Made, perform
 from tasks.beat import Held, beat
 from tasks.child import perform_in_child
@@ -162,20 +161,22 @@ class JobTask(Task):
             raise
 
     def _record(self, run: Run, made: Made) -> None:
+        used = patiently(partial(spending().total_of, run.job.id))
         complete = partial(
             store().complete,
             run.job.id,
             run.token,
             result=made.result,
-            usage=patiently(partial(spending().total_of, run.job.id)) or made.usage,
+            usage=used or made.usage,
             effects=made.follow_ups,
             related_jobs=[effect["job_id"] for effect in made.follow_ups],
         )
         if not patiently(complete):
+            patiently(partial(spending().account, run.job.id))
             raise LeaseLost
         tally.completed(run.job.kind, monotonic() - run.began)
         reached(Step.RECORDED, run.job.id)
-        if made.follow_ups or settings().user_running_jobs is not None:
+        if made.follow_ups or not self.kind.internal:
             perform_pending_of(run.job.id)
 
     def _end_of_hold(self, run: Run, delivery: Delivery) -> None:

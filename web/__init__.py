@@ -32,6 +32,7 @@ from web import (
     security,
     sessions,
     usage,
+    webhooks,
 )
 from web.body import MOST_BODY_BYTES
 from web.tracing import trace_requests
@@ -68,6 +69,7 @@ def create_app() -> Flask:
         metrics,
         openapi,
         usage,
+        webhooks,
         sessions,
         docs,
     ):

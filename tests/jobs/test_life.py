@@ -11,7 +11,9 @@ import pytest
 from jobs.dispatch import dispatches
 from jobs.document import Job
 from jobs.life import TRANSITIONS, Status
+from jobs.spending import spending
 from jobs.store import JobStore, store
+from jobs.webhook_log import webhook_log
 from tests.jobs.jobs import TOKEN, document
 
 PAST = datetime.now(UTC) - timedelta(minutes=1)
@@ -23,6 +25,16 @@ def read(store: JobStore, job_id: str) -> Job:
     job = store.get(job_id)
     assert job is not None
     return job
+
+
+def used(job: Job) -> None:
+    spending().enter(f"{job.id}:1", job, "local", "", {"images": 1})
+    spending().account(job.id)
+
+
+def noted(job_id: str) -> None:
+    told = {"webhook_id": "w", "attempt": 1, "event": "job.completed", "status": 200, "seconds": 0.1, "error": None}
+    webhook_log().note(job_id, "ada", **told)  # type: ignore[arg-type] # of several types
 
 
 # How each verb is called, and the fields that let it succeed wherever its status allows it.
@@ -48,6 +60,8 @@ VERBS: dict[str, tuple[Verb, dict[str, Any]]] = {
     "requeue": (lambda s, i: s.requeue(i, by="test"), {}),
     "dismiss": (lambda s, i: s.dismiss(i, failed_at=read(s, i).finished_at or PAST, operator="op"), {}),
     "effect_done": (lambda s, i: s.effect_done(i, "k"), {"effects": [{"key": "k"}]}),
+    "note_delivery": (lambda s, i: noted(i), {}),
+    "account": (lambda s, i: used(read(s, i)), {}),
 }
 
 ALLOWED = {
@@ -72,6 +86,8 @@ ALLOWED = {
     "requeue": "failed expired cancelled",
     "dismiss": "failed",
     "effect_done": "scheduled queued retrying processing completed failed cancelled expired",
+    "note_delivery": "scheduled queued retrying processing completed failed cancelled expired",
+    "account": "scheduled queued retrying processing completed failed cancelled expired",
 }
 LEADS_TO = {
     "claim": "processing",

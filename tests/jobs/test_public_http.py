@@ -6,19 +6,15 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from jobs import public_http
 from jobs.public_http import ForbiddenAddress, NotReached, TooLarge, check_url
+from tests.certificates import self_signed
 from tests.site import Asked, Said, Site, running
 
 Environment = Callable[..., None]
@@ -278,20 +274,3 @@ def test_a_certificate_must_be_of_the_host_that_was_named(
         assert body_of(site.url(host="hook.example")) == b"secret"
         with pytest.raises(NotReached, match="can't be trusted"):
             body_of(site.url(host="other.example"))
-
-
-def self_signed(directory: Path, name: str) -> Path:
-    """A certificate of that name with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(who, who, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = directory / "certificate.pem"
-    pem = serialization.Encoding.PEM
-    key_bytes = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(key_bytes + made.public_bytes(pem))
-    return path

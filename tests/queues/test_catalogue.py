@@ -44,6 +44,8 @@ def test_visibility_is_by_type_as_the_documents_ask() -> None:
         "images": 180,
         "videos": 900,
         "resumes": 30,
+        "emails": 60,
+        "webhooks": 60,
     }
 
 

@@ -1,0 +1,30 @@
+"""What those hear who asked to be told of a job's end, as payloads of the kinds that tell them: `webhooks` and `emails`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobs.document import Job
+from jobs.public import as_json
+from settings import settings
+
+
+def webhook_notice(job: Job) -> dict[str, Any]:
+    """`{"url", "type", "timestamp", "jobId", "data"}`: the job as it was at its end, for the address that its order named."""
+    assert job.finished_at is not None
+    ended = as_json(job)
+    return {
+        "url": (job.callback or {})["url"],
+        "type": f"job.{job.status}",
+        "timestamp": ended["finishedAt"],
+        "jobId": job.id,
+        "data": ended,
+    }
+
+
+def mail_notice(job: Job) -> dict[str, Any]:
+    """`{"to", "template", "data"}`: the news that what the user ordered is there."""
+    subject = next((job.payload[name] for name in ("topic", "title", "prompt") if job.payload.get(name)), None)
+    page = f"{settings().public_url}/jobs/{job.id}" if settings().public_url else ""
+    data = {"kind": job.kind, "jobId": job.id, "subject": " ".join(str(subject or "").split())[:100], "url": page}
+    return {"to": job.payload["userEmail"], "template": "completed", "data": data}
