@@ -38,6 +38,8 @@ def register(app: Flask) -> None:
 def _protect(response: Response) -> Response:
     if response.mimetype == "text/html":
         response.headers.setdefault("Content-Security-Policy", pages_policy())
+        # with no-referrer, browsers would call the origin of our own forms "null"
+        response.headers.setdefault("Referrer-Policy", "same-origin")
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     return response
