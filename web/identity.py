@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import Any, TypeVar, cast
 
 from flask import Flask, g, has_request_context, redirect, request, url_for
+from structlog.contextvars import bind_contextvars
 from werkzeug.wrappers import Response
 
 from jobs.keys import Key, keys
@@ -129,6 +130,7 @@ def _sign_in() -> Response | None:
     if request.method not in SAFE_METHODS:
         require(Role.USER)
     take_request(g.user.id)
+    bind_contextvars(user_id=g.user.id)  # the request's lines of log say who
     return None
 
 

@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
+from settings import settings
 from web.body import ListOf, OneOf
 from web.examples import JOB_ID, RESUME
 from web.idempotency import HEADER, REPLAYED, WHAT_IT_IS
@@ -24,6 +25,8 @@ from web.render import base_url
 
 REFERENCES = "#/components/schemas/{model}"
 BODY_PROBLEMS = 400, 413, 415, 422
+KEY = "key"
+CURL_WITH_KEY = 'curl -H "Authorization: Bearer $KEY"'
 SIGNED_IN_PROBLEMS = 401, 403, 429, 503
 PARAMETERS = {
     "job_id": ("The job's id.", JOB_ID),
@@ -79,7 +82,7 @@ def document(app: Flask) -> dict[str, Any]:
         "servers": [{"url": base_url()}],
         "tags": [{"name": section} for section in sections],
         "paths": paths,
-        "components": {"schemas": _schemas([operation for _, _, operation in told])},
+        "components": {"schemas": _schemas([operation for _, _, operation in told])} | _ways_to_sign_in(),
     }
 
 
@@ -105,8 +108,10 @@ def _operation(rule: Rule, method: str, operation: Operation) -> dict[str, Any]:
             **{str(status): _reply(reply, operation) for status, reply in operation.replies.items()},
             **{str(status): _problem(status) for status in _problem_statuses(rule, operation)},
         },
-        "x-codeSamples": list(_curls(_path(rule), method, operation)),
+        "x-codeSamples": list(_curls(rule, method, operation)),
     }
+    if _needs_key(rule):
+        told["security"] = [{KEY: []}]
     if parameters := [*_path_parameters(rule), *_query_parameters(operation), *_header_parameters(operation)]:
         told["parameters"] = parameters
     if operation.body:
@@ -119,8 +124,24 @@ def _problem_statuses(rule: Rule, operation: Operation) -> list[int]:
     statuses |= {*BODY_PROBLEMS} if operation.body else set()
     statuses |= {422} if operation.query else set()
     statuses |= {404} if rule.arguments else set()
-    statuses |= {*SIGNED_IN_PROBLEMS} if rule.endpoint.partition(".")[0] not in OPEN else set()
+    statuses |= {*SIGNED_IN_PROBLEMS} if not _is_open(rule) else set()
     return sorted(statuses)
+
+
+def _is_open(rule: Rule) -> bool:
+    return rule.endpoint.partition(".")[0] in OPEN
+
+
+def _needs_key(rule: Rule) -> bool:
+    return settings().auth != "off" and not _is_open(rule)
+
+
+def _ways_to_sign_in() -> dict[str, Any]:
+    """What tools that read this ask their users for; nothing where nobody needs a key."""
+    if settings().auth == "off":
+        return {}
+    words = "A key, as `celery -A tasks keys create` makes it."
+    return {"securitySchemes": {KEY: {"type": "http", "scheme": "bearer", "description": words}}}
 
 
 def _reply(reply: Reply, operation: Operation) -> dict[str, Any]:
@@ -190,20 +211,21 @@ def _without_null(field: dict[str, Any]) -> dict[str, Any]:
     return choices[0] if choices else field
 
 
-def _curls(path: str, method: str, operation: Operation) -> Iterator[dict[str, str]]:
-    """A command for each example, to be pasted into a shell."""
+def _curls(rule: Rule, method: str, operation: Operation) -> Iterator[dict[str, str]]:
+    """A command for each example, to be pasted into a shell whose variable KEY holds the user's key, where one is needed."""
+    path, curl = _path(rule), CURL_WITH_KEY if _needs_key(rule) else "curl"
     for name, (_, example) in PARAMETERS.items():
         path = path.replace("{" + to_camel(name) + "}", example)
     address = base_url() + path
     for label, example in (operation.examples or {"": None}).items():
         if method == "GET":
             query = "&".join(f"{name}={value}" for name, value in (example or {}).items())
-            source = f"curl '{address}?{query}'" if query else f"curl {address}"
+            source = f"{curl} '{address}?{query}'" if query else f"{curl} {address}"
         elif operation.body is None:
-            source = f"curl -X {method} {address}"
+            source = f"{curl} -X {method} {address}"
         else:
             written = json.dumps(example, indent=2, ensure_ascii=False).replace("'", "'\\''").replace("\n", "\n  ")
-            source = f"curl {address} \\\n  -H 'Content-Type: application/json' \\\n  -d '{written}'"
+            source = f"{curl} {address} \\\n  -H 'Content-Type: application/json' \\\n  -d '{written}'"
         yield {"lang": "Shell", "label": label or operation.summary, "source": source}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import structlog
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -17,6 +18,8 @@ from web.rates import ask_sign_in, sign_in_failed
 KEPT_SECONDS = 30 * 86_400
 """Of the cookie. When the session ends, MongoDB says."""
 UNKNOWN_KEY = "There is no such key, or it was revoked. Keys begin with pr_."
+
+log = structlog.get_logger("web")
 
 blueprint = Blueprint("sessions", __name__)
 
@@ -42,9 +45,11 @@ def begin() -> AnyResponse:
     key = keys().of(request.form.get("key", "").strip())
     if key is None:
         sign_in_failed(address)
+        log.warning("sign-in refused", address=address)
         return _page(UNKNOWN_KEY, 401)
     if old := request.cookies.get(SESSION_COOKIE):
         sessions().end(old)
+    log.info("signed in", user_id=key.user_id, role=key.role, key=key.id)
     response = redirect(_next(request.form.get("next")), 303)
     keep_cookie(response, SESSION_COOKIE, sessions().begin(key), max_age=KEPT_SECONDS)
     return response

@@ -86,6 +86,17 @@ def test_only_health_description_sign_in_and_the_pages_style_are_open() -> None:
     assert {"health", "openapi", "docs", "sessions", "static"} == OPEN
 
 
+def test_the_description_asks_for_a_key_where_one_is_needed(lonely_client: FlaskClient, environment: Any) -> None:
+    with_sign_in_off = lonely_client.get("/openapi.json").get_json()
+    environment(AUTH=None)
+    told = lonely_client.get("/openapi.json").get_json()
+    assert "securitySchemes" not in with_sign_in_off["components"]
+    assert told["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    assert told["paths"]["/api/jobs"]["get"]["security"] == [{"key": []}]
+    assert "Bearer $KEY" in told["paths"]["/api/jobs"]["get"]["x-codeSamples"][0]["source"]
+    assert "security" not in told["paths"]["/healthz"]["get"]
+
+
 # -- keys and roles
 
 

@@ -137,7 +137,14 @@ def test_counts_outlive_mongodb_being_away(client: FlaskClient, environment: Any
 def test_every_metric_is_there_before_anything_has_happened_except_those_of_what_is_not_known_yet(client: FlaskClient) -> None:
     names = {sample.name for family in families(client) for sample in family.samples}
     unknown = {"worker_up_seconds", "worker_last_receive_seconds", "worker_free_slots", "relay_last_run_seconds"}
-    unknown |= {"generations_total", "provider_requests_total", "provider_tokens_total", "job_wait_seconds", "job_run_seconds"}
+    unknown |= {
+        "generations_total",
+        "provider_requests_total",
+        "provider_tokens_total",
+        "provider_cost_total",
+        "job_wait_seconds",
+        "job_run_seconds",
+    }
     assert {f"pressroom_{name}" for name in {*METRICS} - unknown} <= names
 
 
