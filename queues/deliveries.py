@@ -20,8 +20,9 @@ from queues.wire import JobMessage
 
 SHORT_SECONDS = 1.0
 """Runs shorter than this make a receive for each free slot a request for nearly each job."""
-SURPLUS = BATCH_MESSAGES
-"""As many deliveries of a kind with short runs wait unclaimed in the process, beyond its slots."""
+SURPLUS = 2 * BATCH_MESSAGES
+"""As many deliveries of a kind with short runs wait unclaimed in the process at most, beyond its slots: so ten are asked for
+while ten still wait. Never more than the slots do in `SHORT_SECONDS`."""
 
 
 @dataclass(frozen=True)
@@ -153,8 +154,8 @@ class Deliveries:
     def wait_for_room(self, seconds: float, kind: str = "") -> int:
         """How many more deliveries of `kind` there is room for, waiting up to `seconds` for the first place.
 
-        A place is a free slot. Where the kind's recent runs were short there is room for ten at once, of which some wait; never
-        while another kind waits for a slot.
+        A place is a free slot. Where the kind's recent runs were short there is room for ten at once, which wait for a slot; never
+        while another kind waits for one.
         """
         with self._changed:
             self._waiting[kind] += 1
@@ -167,10 +168,16 @@ class Deliveries:
     def _room(self, kind: str) -> int:
         free = max(self._capacity - len(self._held), 0)
         others_wait = any(count for other, count in self._waiting.items() if other != kind)
-        if not self._capacity or others_wait or self._run_seconds.get(kind, SHORT_SECONDS) >= SHORT_SECONDS:
-            return free
-        surplus = self._capacity + SURPLUS - len(self._held)
-        return surplus if surplus >= SURPLUS // 2 else free
+        ahead = 0 if others_wait else self._ahead(self._run_seconds.get(kind, SHORT_SECONDS))
+        surplus = self._capacity + ahead - len(self._held)
+        return surplus if ahead and surplus >= min(ahead, BATCH_MESSAGES) else free
+
+    def _ahead(self, run_seconds: float) -> int:
+        """How many deliveries of runs that long may wait for a slot."""
+        if run_seconds >= SHORT_SECONDS:
+            return 0
+        done_in_time = self._capacity * SHORT_SECONDS / max(run_seconds, SHORT_SECONDS / 1_000)
+        return min(SURPLUS, int(done_in_time))
 
 
 @cache

@@ -23,8 +23,9 @@ from queues.steps import Step, reached
 
 log = structlog.get_logger()
 
-GATHER_SECONDS = 0.03
-"""How long a settlement may wait for others to share its request."""
+GATHER_SECONDS = 0.1
+"""How long a settlement may wait for others to share its request. Nobody waits for it, but for those of a queue that keeps an
+order: SQS gives the next message of a group only after it, so such a one is carried out at once."""
 
 
 class Settler:
@@ -78,7 +79,7 @@ class Settler:
                 flushed.append(entry)
                 return settled, flushed
             settled.append(entry)
-            until = until or monotonic() + GATHER_SECONDS
+            until = monotonic() if entry.queue.is_fifo else until or monotonic() + GATHER_SECONDS
             if len(settled) >= BATCH_MESSAGES:
                 return settled, flushed
 

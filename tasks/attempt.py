@@ -27,6 +27,8 @@ class Made:
     result: Mapping[str, Any]
     """What the job's document says of it."""
     usage: Mapping[str, Any]
+    generations: int = 0
+    """How many the ledger knows of it."""
     follow_ups: list[Effect] = field(default_factory=list)
 
 
@@ -43,7 +45,7 @@ def perform(task: JobTask, run: Run) -> Made:
         reached(Step.GENERATED, run.job.id)
         kept = result.keep(run.job)
         reached(Step.STORED, run.job.id)
-        return Made(result=kept, usage=asdict(result.usage), follow_ups=run.follow_ups)
+        return Made(result=kept, usage=asdict(result.usage), generations=run.generations, follow_ups=run.follow_ups)
     finally:
         run.close()
 

@@ -7,7 +7,7 @@ message that comes again, or a job that the relay sends, and the job says what t
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from threading import Thread
@@ -161,13 +161,13 @@ class JobTask(Task):
             raise
 
     def _record(self, run: Run, made: Made) -> None:
-        used = patiently(partial(spending().total_of, run.job.id))
+        used = self._used(run.job, made)
         complete = partial(
             store().complete,
             run.job.id,
             run.token,
             result=made.result,
-            usage=used or made.usage,
+            usage=used,
             effects=made.follow_ups,
             related_jobs=[effect["job_id"] for effect in made.follow_ups],
         )
@@ -178,6 +178,11 @@ class JobTask(Task):
         reached(Step.RECORDED, run.job.id)
         if made.follow_ups or not self.kind.internal:
             perform_pending_of(run.job.id)
+
+    def _used(self, job: Job, made: Made) -> Mapping[str, Any]:
+        """What all of a job's attempts used. The ledger is not asked where it has nothing to say."""
+        may_have_used = made.generations or job.attempts > 1 or job.crashes or job.usage
+        return (patiently(partial(spending().total_of, job.id)) if may_have_used else None) or made.usage
 
     def _end_of_hold(self, run: Run, delivery: Delivery) -> None:
         """The hold ended before the attempt did. Handed back and timed out: whoever ended it has seen to the rest."""

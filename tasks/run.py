@@ -66,7 +66,8 @@ class Run:
         self._checkpoint: Mapping[str, Any] = job.checkpoint
         self._told: tuple[int, str] = (-1, "")
         self._told_at = 0.0
-        self._generations = 0
+        self.generations = 0
+        """How many this attempt has entered in the ledger."""
         self.follow_ups: list[effects.Effect] = []
 
     @property
@@ -125,8 +126,8 @@ class Run:
         reached(Step.KEPT, self.job.id)
 
     def used(self, provider: str, usage: Usage, *, paid_as: str) -> None:
-        self._generations += 1
-        key = f"{self.job.id}:{paid_as or self.token}:{self._generations}"
+        self.generations += 1
+        key = f"{self.job.id}:{paid_as or self.token}:{self.generations}"
         model = usage.model or self.model_id or ""
         amounts = {name: value for name, value in asdict(usage).items() if name in AMOUNTS}
         patiently(partial(spending().enter, key, self.job, provider, model, amounts))

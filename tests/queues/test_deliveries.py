@@ -201,7 +201,7 @@ def test_settlements_of_the_same_moment_share_requests(queues: Any, sqs_proxy: S
     assert queue.attributes()["ApproximateNumberOfMessagesNotVisible"] == "0"
 
 
-def test_while_runs_are_short_there_is_room_for_ten_that_wait(held: Deliveries) -> None:
+def test_while_runs_are_short_there_is_room_for_some_that_wait(held: Deliveries) -> None:
     held.set_capacity(2)
     assert held.wait_for_room(0, "articles") == 2
     held.ran("articles", 0.05)
@@ -220,6 +220,18 @@ def test_a_surplus_is_filled_up_once_half_of_it_is_used(held: Deliveries) -> Non
         assert held.wait_for_room(0, "articles") == 0
     held.settle(waiting[-1].tag)
     assert held.wait_for_room(0, "articles") == SURPLUS // 2
+
+
+def test_no_more_wait_than_the_slots_do_within_a_second(held: Deliveries) -> None:
+    held.set_capacity(2)
+    held.ran("articles", 0.5)
+    assert held.wait_for_room(0, "articles") == 2 + 4
+    waiting = [arrive(held, str(n)) for n in range(2 + 4)]
+    held.settle(waiting[0].tag)
+    assert held.wait_for_room(0, "articles") == 0  # they are asked for together
+    for delivery in waiting[1:4]:
+        held.settle(delivery.tag)
+    assert held.wait_for_room(0, "articles") == 4
 
 
 def test_long_runs_end_the_surplus(held: Deliveries) -> None:

@@ -21,7 +21,7 @@ from tests.workers import wait_for
 
 ARTICLE: dict[str, Any] = {"kind": "articles", "payload": {"mode": "topic", "topic": "Bees", "wordCount": 60}}
 SLOTS = 2
-SURPLUS = 10
+SURPLUS = 20
 """Of short jobs so many wait in the worker, received before the high ones came."""
 
 
