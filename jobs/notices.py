@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from jobs.document import Job
-from jobs.public import as_json
+from jobs.public import PublicJob
 from settings import settings
 
 
 def webhook_notice(job: Job) -> dict[str, Any]:
-    """`{"url", "type", "timestamp", "jobId", "data"}`: the job as it was at its end, for the address that its order named."""
+    """`{"url", "type", "timestamp", "jobId", "data"}`: the job as it was at its end, for the address that its order named.
+
+    Its links are paths where `PUBLIC_URL` does not say how addresses begin.
+    """
     assert job.finished_at is not None
-    ended = as_json(job)
+    ended = PublicJob.seen_from(settings().public_url or "", job).model_dump(mode="json", by_alias=True)
     return {
         "url": (job.callback or {})["url"],
         "type": f"job.{job.status}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -155,4 +154,4 @@ def test_the_news_of_an_article_come_to_a_receiver_that_fails_at_first_and_again
     news = verified(kept)
     assert (news["type"], news["data"]["jobId"], news["data"]["status"]) == ("job.completed", job.id, "completed")
     assert log_of(job.id) == [(1, 500), (2, 204)]
-    assert json.loads(kept.body)["data"]["links"]["result"].endswith("/result")
+    assert news["data"]["links"]["result"] == f"/api/jobs/{job.id}/result"
