@@ -18,3 +18,7 @@ MAX_RECEIVES_MOST = 1_000
 QUEUE_NAME_CHARACTERS = 80
 MESSAGE_GROUP = r"[A-Za-z0-9!-/:-@\[-`{-~]{1,128}"
 """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html#SQS-SendMessage-request-MessageGroupId"""
+IN_FLIGHT = 120_000
+"""Messages of a queue that are received and not deleted, about."""
+FIFO_PER_SECOND = 300
+"""Requests of one action, without batches and without the queue's high throughput."""
