@@ -30,7 +30,7 @@ HOME = CHECKOUT / ".dev"
 PROCFILE = CHECKOUT / "Procfile"
 FLOWER_PORT = 5_555
 SHARED = (
-    *("MONGODB_URI", "MONGODB_DATABASE", "QUEUE_PREFIX", "MEDIA_BUCKET", "AUTH", "PUBLIC_URL"),
+    *("MONGODB_URI", "MONGODB_DATABASE", "QUEUE_PREFIX", "MEDIA_BUCKET", "AUTH", "ALLOW_PRIVATE_URLS", "PUBLIC_URL"),
     *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"),
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
 )
@@ -90,6 +90,7 @@ def _start_servers(home: Path, port: int, watchdog: Watchdog, tidying: ExitStack
     return environment | {
         "MONGODB_DATABASE": environment.get("MONGODB_DATABASE") or "pressroom",
         "AUTH": environment.get("AUTH") or "off",
+        "ALLOW_PRIVATE_URLS": environment.get("ALLOW_PRIVATE_URLS") or "on",
         "PORT": str(port),
         "FLOWER_PORT": environment.get("FLOWER_PORT") or str(_port_for_flower()),
         "PUBLIC_URL": environment.get("PUBLIC_URL") or f"http://127.0.0.1:{port}",
