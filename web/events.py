@@ -70,20 +70,27 @@ class JobsEventsQuery(Shape):
         detail="Server-sent events. `event: job` has the job as `data` and `{jobId}:{version}` as `id`: first as it is, then "
         "after each change. `event: text` has a piece of the article that is being written, `{offset, text}`: cut what you "
         "have off at `offset` (a text that was started over begins lower), and put `text` there. After the job's end the "
-        "stream ends. Who comes back with the header `Last-Event-ID`, as browsers do, gets what is new. A line that begins "
-        "with `:` comes every 15 seconds. 429 with too many streams open.",
+        "stream ends. Who comes back with the header `Last-Event-ID`, as browsers do, gets the job as it is and the text he "
+        "lacks. A line that begins with `:` comes every 15 seconds. 429 with too many streams open.",
         query=JobEventsQuery,
         problems=(429,),
-        replies={200: Reply(what="The events.", other_types=(EVENT_STREAM,))},
+        replies={
+            200: Reply(what="The events.", other_types=(EVENT_STREAM,)),
+            204: Reply(what="You have been told the job's end, so nothing follows: browsers don't ask again."),
+        },
     )
 )
 def of_job(job_id: str) -> Response:
     query = read_query(JobEventsQuery)
     about(job_id)
-    if store().get(job_id, current_user().sees) is None:
+    job = store().get(job_id, current_user().sees)
+    if job is None:
         raise not_found("such job")
+    version, known_mark = _last_told(job_id)
+    if job.status.is_final and version == str(job.version):
+        return Response(status=204)
     watch = JobWatch(job_id=job_id, wants_text=True, by=_counted(), client=_client())
-    return _stream(watch, _JobNews(watch, _mark_of_last(job_id) or query.text))
+    return _stream(watch, _JobNews(watch, known_mark or query.text))
 
 
 @blueprint.get("/api/events")
@@ -196,10 +203,11 @@ def _event(name: str, data: str, event_id: str | None = None) -> str:
     return f"event: {name}\n{named}data: {data}\n\n"
 
 
-def _mark_of_last(job_id: str) -> str | None:
-    """What the client had of the job's text when its connection broke, as the last event's id says."""
-    of_job, _, rest = request.headers.get("Last-Event-ID", "").partition(":")
-    return rest.partition(":")[2] or None if of_job == job_id else None
+def _last_told(job_id: str) -> tuple[str, str]:
+    """The job's version and the mark of its text that the client had when its connection ended; empty: it doesn't say."""
+    of_job, _, told = request.headers.get("Last-Event-ID", "").partition(":")
+    version, _, known_mark = told.partition(":")
+    return (version, known_mark) if of_job == job_id else ("", "")
 
 
 def _counted() -> str | None:
