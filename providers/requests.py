@@ -60,9 +60,15 @@ class ArticleRequest(Payload):
     trial = {"topic": "Why a message is worth following", "wordCount": 50}
 
     mode: Literal["topic", "keywords", "outline"] = Field(default="topic", description="What the article is made from.")
-    topic: Line | None = Field(default=None, description="What the article is about.")
-    keywords: list[Line] = Field(default=[], max_length=20, description="Words the article should be found by.")
-    outline: list[Line] = Field(default=[], max_length=50, description="The article's headings, in order.")
+    topic: Line | None = Field(
+        default=None, description="What the article is about.", examples=["Growing tomatoes on a balcony"]
+    )
+    keywords: list[Line] = Field(
+        default=[], max_length=20, description="Words the article should be found by.", examples=[["tomatoes", "balcony"]]
+    )
+    outline: list[Line] = Field(
+        default=[], max_length=50, description="The article's headings, in order.", examples=[["Which pots", "When to sow"]]
+    )
     word_count: int = Field(default=1000, ge=50, le=10_000, description="About how many words.")
     tone: Line = Field(default="Professional", description="How it should sound.")
     seo_optimization: bool = Field(default=False, description="Write it to be found by search engines.")
@@ -88,7 +94,7 @@ class ImageRequest(Payload):
 
     trial = {"prompt": "A test card", "size": "256x256"}
 
-    prompt: Prompt = Field(description="What the image shows.")
+    prompt: Prompt = Field(description="What the image shows.", examples=["A lighthouse at dawn, mist over the water"])
     size: Size = "1024x1024"
     style: Line | None = Field(default=None, description="How it should look, as in `watercolour`.")
 
@@ -98,6 +104,6 @@ class VideoRequest(Payload):
 
     trial = {"prompt": "A test card", "duration": 1, "size": "256x256"}
 
-    prompt: Prompt = Field(description="What the video shows.")
+    prompt: Prompt = Field(description="What the video shows.", examples=["Waves rolling onto a quiet beach"])
     duration: int = Field(default=5, ge=1, le=60, description="Seconds.")
     size: Size = "1280x720"

@@ -20,7 +20,7 @@ WHAT_TO_DO: Mapping[str, str] = {
     "provider_rate_limited": "Nothing is wrong with your order. Retry it in a while.",
     "timed_out": "It took longer than it may. Retry it, or ask for something smaller.",
     "worker_lost": "The process that worked on it died. Retry it; if it happens again, tell whoever runs this server.",
-    "attempts_exhausted": "Every attempt failed. Retry it once the cause is gone.",
+    "attempts_exhausted": "Retry it once the cause is gone.",
     "cancelled": "Retry starts it over.",
     "expired": "It did not start in the time it was given. Retry starts it over, without that limit.",
     "spending_limit": "Retry it when your limit starts anew, or is raised.",

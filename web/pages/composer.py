@@ -69,7 +69,7 @@ def _page(kind: str, fields: Sequence[Field], *, faults: Sequence[str] = ()) -> 
         kinds=[KINDS[name] for name in kinds_of_work()],
         kind=KINDS[kind],
         main=[each for each in payload if not each.is_aside],
-        aside=[each for each in payload if each.is_aside],
+        aside=sorted((each for each in payload if each.is_aside), key=lambda each: each.form == "check"),
         advanced=[each for each in fields if each not in payload],
         faults=faults,
         is_refused=bool(faults) or any(each.faults for each in fields),

@@ -50,7 +50,7 @@ class Field:
 
     @property
     def is_wide(self) -> bool:
-        return self.form in {"area", "lines", "json", "ticks"} or (self.form == "text" and self.is_required)
+        return self.form in {"area", "json", "ticks"} or (self.form == "text" and not self.is_aside)
 
     @property
     def is_aside(self) -> bool:
@@ -193,7 +193,7 @@ class _Reader:
         said, can_be_null = self._plain(schema)
         form, holds, choices = self._form(said)
         default = said.get("default")
-        example = example if example is not None else next(iter(said.get("examples", [])), None)
+        example = next(iter(said.get("examples", [])), example)
         return Field(
             name=path,
             label=spoken(name),
@@ -256,5 +256,5 @@ def _placeholder(example: Any, form: str) -> str:
     if example is None or form in ("check", "choice", "pick", "ticks"):
         return ""
     if isinstance(example, list):
-        return "\n".join(map(str, example))
-    return json.dumps(example) if isinstance(example, dict) else str(example)
+        return "e.g. " + "\n".join(map(str, example))
+    return f"e.g. {json.dumps(example) if isinstance(example, dict) else example}"

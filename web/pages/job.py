@@ -41,7 +41,7 @@ def job(job_id: str) -> str:
         subject=subject(found),
         details=details(found.payload),
         article=made,
-        article_html=as_html(made["content"]) if made else "",
+        article_html=as_html(_below_title(made["content"])) if made else "",
         text_html=as_html(text) if text else "",
         media=media_of(found),
         waits=why_it_waits(found),
@@ -77,6 +77,12 @@ def retry(job_id: str) -> AnyResponse:
     if start_over(found.id) is None:
         raise Problem(409, f"The job is {asked_job(job_id).status}; only what is failed, expired or cancelled can be retried.")
     return _back(found)
+
+
+def _below_title(content: str) -> str:
+    """An article without its first line, which says what the page's heading says."""
+    title, _, rest = content.partition("\n")
+    return rest if title.startswith("# ") else content
 
 
 def _may_see(found: Job) -> bool:

@@ -42,7 +42,8 @@ def ago(moment: datetime | None) -> Markup:
     if moment is None:
         return Markup("–")
     seconds = (now() - moment).total_seconds()
-    words = "just now" if abs(seconds) < 2 else f"{lasting(seconds)} ago" if seconds > 0 else f"in {lasting(-seconds)}"
+    length = lasting(abs(seconds) if abs(seconds) < 60 or abs(seconds) >= 3_600 else abs(seconds) // 60 * 60)
+    words = "just now" if abs(seconds) < 2 else f"{length} ago" if seconds > 0 else f"in {length}"
     return _time(moment, words, "ago")
 
 

@@ -20,6 +20,7 @@ class Live {
     this.lookedAt = performance.now();
     this.pending = null;
     this.looking = false;
+    this.again = false;
   }
 
   begin() {
@@ -50,9 +51,12 @@ class Live {
   }
 
   async look() {
-    if (this.looking) return;
     clearTimeout(this.pending);
     this.pending = null;
+    if (this.looking) {
+      this.again = true; // what this look is told may be older than what was just heard
+      return;
+    }
     this.looking = true;
     this.lookedAt = performance.now();
     try {
@@ -65,6 +69,8 @@ class Live {
       document.getElementById("offline").hidden = false;
     } finally {
       this.looking = false;
+      if (this.again) this.soon();
+      this.again = false;
     }
   }
 

@@ -13,7 +13,7 @@ function lasting(seconds) {
     if (n || (unit === "s" && !parts.length)) parts.push(`${n} ${unit}${unit === "day" && n !== 1 ? "s" : ""}`);
     else if (parts.length) break;
   }
-  return parts.slice(0, seconds >= 600 && seconds < 86400 ? (seconds >= 3600 ? 2 : 1) : 2).join(" ");
+  return parts.slice(0, seconds < 3600 ? 1 : 2).join(" ");
 }
 
 function fromNow(moment) {
