@@ -50,12 +50,24 @@ def is_given(path: str) -> Document:
     return {"$gt": [f"${path}", None]}
 
 
+def thumbnails_order(job: Job) -> dict[str, Any]:
+    """Of what the job has made, in the sizes that are usual."""
+    return {"jobId": job.id}
+
+
 SUBSCRIBERS: dict[str, Subscriber] = {
     subscriber.name: subscriber
     for subscriber in (
         Subscriber(name="webhook", kind="webhooks", wants=is_given("callback.url"), payload=webhook_notice),
         Subscriber(
             name="mail", kind="emails", wants={"$and": [IS_COMPLETED, is_given("payload.userEmail")]}, payload=mail_notice
+        ),
+        Subscriber(
+            name="thumbnails",
+            kind="thumbnails",
+            wants={"$and": [IS_COMPLETED, {"$in": ["$kind", ["images", "videos"]]}]},
+            payload=thumbnails_order,
+            is_shown=True,
         ),
     )
 }

@@ -120,7 +120,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             name="videos",
-            purpose="a video from a prompt",
+            purpose="a video from a prompt, or one that is fetched and transcoded",
             visibility_seconds=900,
             retention_seconds=4 * DAY,
             max_receives=3,
@@ -128,6 +128,17 @@ KINDS: dict[str, Kind] = {
             max_seconds=14_400,
             slots=16,
             has_high_lane=True,
+        ),
+        Kind(
+            name="thumbnails",
+            purpose="an image, or a frame of a video, in small sizes",
+            visibility_seconds=300,
+            retention_seconds=DAY,
+            max_receives=3,
+            max_attempts=3,
+            max_seconds=600,
+            slots=4,
+            cpu=True,
         ),
         Kind(
             name="resumes",

@@ -54,12 +54,12 @@ DEAD_LETTER_QUEUES: dict[Role, tuple[str, ...]] = {
 }
 MEDIA_OBJECTS: dict[Role, tuple[str, ...]] = {
     Role.PRODUCER: ("GetObject",),
-    Role.WORKER: ("PutObject", "DeleteObject"),  # its rounds, as the relay's, delete what nobody needs any more
+    Role.WORKER: ("GetObject", "PutObject", "DeleteObject"),  # its rounds, as the relay's, delete what nobody needs any more
     Role.RELAY: ("DeleteObject",),
 }
 METRICS_NAMESPACE = "Pressroom"
 """What `CLOUDWATCH_METRICS=on` sends stands there, and a relay may write nowhere else."""
-MEDIA_BUCKET: dict[Role, tuple[str, ...]] = {Role.PRODUCER: ("ListBucket",)}
+MEDIA_BUCKET: dict[Role, tuple[str, ...]] = {Role.PRODUCER: ("ListBucket",), Role.WORKER: ("ListBucket",)}
 """Without it S3 answers 403, not 404, where a file is gone."""
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 from flask import Blueprint, Response
-from pydantic import BeforeValidator, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field
 
 from jobs.draining import drains
 from jobs.store import store
 from jobs.submit import Order, submit
-from providers.requests import ImageRequest, VideoRequest
+from providers.requests import ImageRequest
+from tasks.videos import AnyVideo
 from web.body import OneOf, read, read_query
 from web.brief import Accepted, MediaJob
 from web.examples import ACCEPTED, IMAGE_JOB, JOB_ID
@@ -23,10 +22,6 @@ from web.render import Shape, accepted, answer, job_path
 from web.requestlog import about
 
 blueprint = Blueprint("media", __name__)
-
-
-def _refuse(_: Any) -> None:
-    raise PydanticCustomError("not_available", "not available yet", {"remedy": "send a prompt and get a video made from it"})
 
 
 class ImageOrder(ImageRequest):
@@ -42,18 +37,16 @@ class ImageOrder(ImageRequest):
         return Order(kind="images", payload=payload, user_id=user_id)
 
 
-class VideoOrder(VideoRequest):
-    """A video to make. Fields that are not known are ignored."""
+class VideoOrder(AnyVideo):
+    """A video to make from a prompt, or to fetch and transcode. Fields that are not known are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
     type: Literal["video"] = Field(description="What to make.")
-    # known, so that nobody takes the video made from a prompt for their own one transcoded
-    video_url: SkipJsonSchema[Annotated[None, BeforeValidator(_refuse)]] = None
 
     def order(self, user_id: str) -> Order:
         """The order of this video for a user."""
-        payload = self.model_dump(mode="json", include=set(VideoRequest.model_fields))
+        payload = self.model_dump(mode="json", include=set(AnyVideo.model_fields))
         return Order(kind="videos", payload=payload, user_id=user_id)
 
 
@@ -78,6 +71,12 @@ MEDIA_ORDER: OneOf[ImageOrder | VideoOrder] = OneOf("MediaOrder", {"image": Imag
         examples={
             "An image": {"type": "image", "prompt": "A lighthouse at dawn", "size": "1024x1024", "style": "watercolour"},
             "A video": {"type": "video", "prompt": "Waves on a beach", "duration": 5, "size": "1280x720"},
+            "A video to transcode": {
+                "type": "video",
+                "videoUrl": "https://example.org/film.mov",
+                "quality": "480p",
+                "userEmail": "ada@example.org",
+            },
         },
         replies={202: Reply(what="Accepted.", shape=Accepted, example=ACCEPTED)},
     )

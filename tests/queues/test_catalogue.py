@@ -34,7 +34,7 @@ def test_an_entry_that_cannot_be_is_refused_by_name(change: dict[str, Any], says
 
 
 def test_an_unknown_kind_is_answered_with_those_there_are() -> None:
-    with pytest.raises(KeyError, match="articles, images, videos, resumes"):
+    with pytest.raises(KeyError, match="there are articles, images, videos"):
         kind_named("poems")
 
 
@@ -43,6 +43,7 @@ def test_visibility_is_by_type_as_the_documents_ask() -> None:
         "articles": 300,
         "images": 180,
         "videos": 900,
+        "thumbnails": 300,
         "resumes": 30,
         "emails": 60,
         "webhooks": 60,

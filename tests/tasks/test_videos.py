@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import av
 import pytest
 
@@ -10,7 +12,9 @@ from jobs.files import files
 from jobs.life import Status
 from jobs.media import media_of
 from jobs.submit import Order, submit
+from tests.site import Asked, Said, running
 from tests.tasks.conftest import StartWorker
+from tests.tasks.films import film
 from tests.workers import finished
 
 
@@ -39,3 +43,37 @@ def test_the_services_task_is_kept_before_it_is_waited_for(start_worker: StartWo
     assert service.generations == 1
     assert next(iter(service.tasks.values())).idempotency_key == job.id
     assert job.checkpoint == {}  # the end forgets it
+
+
+def test_a_video_at_an_address_is_fetched_and_transcoded_and_what_is_none_is_refused_in_words(
+    start_worker: StartWorker, tmp_path: Path
+) -> None:
+    content = film(tmp_path / "film.mov", (640, 480)).read_bytes()
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def answer(asked: Asked) -> Said:
+        return (
+            Said(body=content)
+            if asked.path == "/film"
+            else Said(body=b"<!doctype html>", headers={"Content-Type": "video/mp4"})
+        )
+
+    with running() as site:
+        site.answer = answer
+        worker = start_worker("videos", ALLOW_PRIVATE_URLS="on", TMPDIR=str(disk))
+        orders = [{"videoUrl": site.url(path), "quality": "360p"} for path in ("/film", "/page")]
+        jobs = [submit(Order(kind="videos", payload=payload, user_id="ada")) for payload in orders]
+        made, refused = (finished(job.id, worker) for job in jobs)
+    assert made.status is Status.COMPLETED, made.error
+    (item,) = media_of(made)
+    assert (item.name, item.content_type, item.width, item.height) == ("video.mp4", "video/mp4", 480, 360)
+    assert item.duration_seconds == pytest.approx(2, abs=0.1)
+    file = files().open(item.key)
+    assert file is not None
+    with av.open(file) as container:
+        assert [stream.codec_context.name for stream in container.streams] == ["h264", "aac"]
+    assert refused.error is not None
+    assert (refused.status, refused.attempts, refused.error["code"]) == (Status.FAILED, 1, "invalid_payload")
+    assert "can't be used as a video" in refused.error["message"]
+    assert not [*disk.glob("*/videos/*")]

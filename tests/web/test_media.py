@@ -10,6 +10,8 @@ from flask.testing import FlaskClient
 from jobs.submit import Order, submit
 from tests.web.working import PICTURE, finish_image
 
+VIDEO = {"prompt": None, "videoUrl": None, "duration": 5, "size": "1280x720", "quality": "720p", "userEmail": None}
+
 
 @pytest.mark.parametrize(
     ("order", "kind", "payload"),
@@ -19,7 +21,12 @@ from tests.web.working import PICTURE, finish_image
             "images",
             {"prompt": "A lighthouse", "size": "1024x1024", "style": None},
         ),
-        ({"type": "video", "prompt": "Waves"}, "videos", {"prompt": "Waves", "duration": 5, "size": "1280x720"}),
+        ({"type": "video", "prompt": "Waves"}, "videos", VIDEO | {"prompt": "Waves"}),
+        (
+            {"type": "video", "videoUrl": "https://example.org/v.mov", "quality": "480p", "userEmail": "ada@example.org"},
+            "videos",
+            VIDEO | {"videoUrl": "https://example.org/v.mov", "quality": "480p", "userEmail": "ada@example.org"},
+        ),
     ],
 )
 def test_an_order_becomes_a_job_of_its_kind(
@@ -31,12 +38,28 @@ def test_an_order_becomes_a_job_of_its_kind(
     assert (stored["kind"], stored["payload"]) == (kind, payload)
 
 
-def test_a_video_of_an_address_is_refused_by_that_name(client: FlaskClient, database: Any) -> None:
-    answer = client.post("/api/media/generate", json={"type": "video", "prompt": "x", "videoUrl": "https://example.org/v"})
-    assert answer.status_code == 422
-    (error,) = answer.get_json()["errors"]
-    assert error["field"] == "videoUrl"
-    assert "not available yet" in error["message"]
+@pytest.mark.parametrize(
+    ("given", "field", "words"),
+    [
+        ({}, "prompt", "is missing"),
+        ({"prompt": "x", "videoUrl": "https://example.org/v"}, "videoUrl", "leave one of them out"),
+        ({"videoUrl": "http://10.0.0.1/v"}, "videoUrl", "give one that is"),
+        ({"videoUrl": "https://example.org/v", "quality": "8k"}, "quality", "'480p'"),
+        ({"videoUrl": "https://example.org/v", "userEmail": "ada"}, "userEmail", "ada@example.org"),
+    ],
+)
+def test_a_video_is_made_from_a_prompt_or_fetched_and_what_is_wrong_is_named(
+    client: FlaskClient, database: Any, given: dict[str, Any], field: str, words: str
+) -> None:
+    for path, order, prefix in (
+        ("/api/media/generate", {"type": "video", **given}, ""),
+        ("/api/jobs", {"type": "videos", "payload": given}, "payload."),
+    ):
+        answer = client.post(path, json=order)
+        assert answer.status_code == 422
+        (error,) = answer.get_json()["errors"]
+        assert error["field"] == f"{prefix}{field}"
+        assert words in error["message"]
     assert database.jobs.count_documents({}) == 0
 
 
