@@ -130,6 +130,18 @@ KINDS: dict[str, Kind] = {
             has_high_lane=True,
         ),
         Kind(
+            name="documents",
+            purpose="a resume as a PDF",
+            visibility_seconds=300,
+            retention_seconds=4 * DAY,
+            max_receives=3,
+            max_attempts=3,
+            max_seconds=600,
+            slots=4,
+            cpu=True,
+            alarm_depth=100,
+        ),
+        Kind(
             name="thumbnails",
             purpose="an image, or a frame of a video, in small sizes",
             visibility_seconds=300,
@@ -175,6 +187,17 @@ KINDS: dict[str, Kind] = {
             slots=32,
             internal=True,
             backoff_seconds=15,
+        ),
+        Kind(
+            name="analytics",
+            purpose="the counting of what readers and viewers did",
+            visibility_seconds=30,
+            retention_seconds=DAY,
+            max_receives=2,
+            max_attempts=2,
+            max_seconds=60,
+            slots=16,
+            internal=True,
         ),
     )
 }

@@ -9,6 +9,7 @@ from flask import Flask
 from monitoring.logs import configure_logging
 from settings import SettingsError, settings
 from web import (
+    analytics,
     assets,
     batch,
     content,
@@ -31,6 +32,7 @@ from web import (
     resumes,
     security,
     sessions,
+    thumbnails,
     usage,
     webhooks,
 )
@@ -61,7 +63,9 @@ def create_app() -> Flask:
         jobs,
         batch,
         results,
+        thumbnails,
         events,
+        analytics,
         queues,
         dead_letters,
         kinds,

@@ -1,0 +1,1 @@
+"""A resume in the form of JSON Resume, set as a PDF."""
