@@ -158,10 +158,7 @@ def kind_of(queue: str) -> Kind:
 )
 @require(Role.VIEWER)
 def index() -> Response:
-    seen = _seen()()
-    if seen is None:
-        raise DatabaseUnavailable
-    return answer(QueuesShape(queues=[row for each in seen for row in QueueShape.lanes_of(each)]))
+    return answer(QueuesShape(queues=[row for each in overviews() for row in QueueShape.lanes_of(each)]))
 
 
 @blueprint.post("/api/queues/<queue>/pause")
@@ -180,7 +177,7 @@ def index() -> Response:
 def pause(queue: str) -> Response:
     kind = kind_of(queue)
     pauses().pause(kind.name, read(PauseOrder).reason, current_user().id)
-    _seen().forget()
+    look_again()
     return answer(HeldShape(kind=kind.name, paused=PauseShape.of(pauses().known().get(kind.name))))
 
 
@@ -204,9 +201,27 @@ def resume(queue: str) -> Response:
     kind, operator = kind_of(queue), current_user().id
     resumed = pauses().resume(kind.name, operator)
     was_emptied = drains().end(kind.name, operator)
-    _seen().forget()
+    look_again()
     still = PauseShape.of(pauses().known().get(kind.name))
     return answer(ResumedShape(kind=kind.name, paused=still, resumed=resumed, takes_new_jobs_again=was_emptied))
+
+
+def overviews() -> list[Overview]:
+    """How every queue was within the last three seconds; with MongoDB away, as it was seen last.
+
+    Raises:
+        QueueError: SQS is away or refuses.
+        DatabaseUnavailable: MongoDB is, and was all the time.
+    """
+    seen = _seen()()
+    if seen is None:
+        raise DatabaseUnavailable
+    return seen
+
+
+def look_again() -> None:
+    """This process has just changed what there is to see."""
+    _seen().forget()
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 
 import structlog
@@ -17,6 +18,8 @@ from web.pages.site import blueprint
 from web.problems import Problem, not_found
 
 SHOWN_JOBS = 25
+MOST_SECONDS = 20.0
+"""Of one request; where there is more to do, the page says so."""
 VERBS: dict[str, Decide] = {"redrive": redrive(), "redrive-malformed": redrive(malformed=True), "drop": drop}
 
 log = structlog.get_logger("web")
@@ -26,7 +29,7 @@ log = structlog.get_logger("web")
 def dead_letters() -> str:
     """The groups, kind by kind."""
     require(Role.VIEWER)
-    outcome = Round(Selection(), look).run()
+    outcome = Round(Selection(), look, most_seconds=MOST_SECONDS).run()
     groups = sorted((group for _, group in outcome.by_deed()), key=lambda group: [*KINDS].index(group.kind))
     return render_template(
         "dead_letters.html",
@@ -44,13 +47,14 @@ def dead_letters() -> str:
 def look_first(verb: str) -> str:
     """What would happen, and the button that makes it so."""
     require(Role.OPERATOR)
-    selection = _selection(request.args.get("kind"), request.args.get("code"))
-    outcome = Round(selection, _decide(verb)).run()
+    selection = _selection(request.args)
+    outcome = Round(selection, _decide(verb), most_seconds=MOST_SECONDS).run()
     return render_template(
         "dead_letters_confirm.html",
         verb=verb,
         kind=request.args.get("kind"),
         code=request.args.get("code"),
+        message=request.args.get("message"),
         steps=[(deed, list(_of(outcome, deed)), *outcome.count(deed)) for deed in Deed],
         outcome=outcome,
     )
@@ -61,8 +65,8 @@ def act(verb: str) -> AnyResponse:
     """Do it. What fails or gets better meanwhile is left as it is."""
     require(Role.OPERATOR)
     user = current_user()
-    selection = _selection(request.form.get("kind"), request.form.get("code"))
-    outcome = Round(selection, _decide(verb), operator=user.id).run()
+    selection = _selection(request.form)
+    outcome = Round(selection, _decide(verb), operator=user.id, most_seconds=MOST_SECONDS).run()
     counts = {deed: max(outcome.count(deed)) for deed in Deed}
     log.info(
         "dead letters acted on",
@@ -88,12 +92,13 @@ def _of(outcome: Outcome, deed: Deed) -> list[Group]:
     return [group for done, group in outcome.by_deed() if done is deed]
 
 
-def _selection(kind: str | None, code: str | None) -> Selection:
+def _selection(asked: Mapping[str, str]) -> Selection:
+    kind, code, message = (asked.get(name) for name in ("kind", "code", "message"))
     if kind and kind not in KINDS:
         raise not_found("such kind of job")
     if not kind:
         raise Problem(422, "Say which dead letters are meant: choose a kind on the page of dead letters.")
-    return Selection(kinds=(kind,), codes=(code,) if code else ())
+    return Selection(kinds=(kind,), codes=(code,) if code else (), message=message or None)
 
 
 def _decide(verb: str) -> Decide:

@@ -42,7 +42,7 @@ def job(job_id: str) -> str:
         details=details(found.payload),
         article=made,
         article_html=as_html(_below_title(made["content"])) if made else "",
-        text_html=as_html(text) if text else "",
+        text_html=as_html(_below_title(text)) if text else "",
         media=media_of(found),
         waits=why_it_waits(found),
         remedy=what_to_do(found.error["code"]) if found.error else "",

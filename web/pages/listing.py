@@ -58,7 +58,7 @@ def act_on_all(verb: str) -> AnyResponse | str:
     require(Role.USER)
     if verb not in [*Verb]:
         raise not_found("such thing to do with jobs")
-    picked = tuple(request.form.getlist("id")[:MOST_PICKED])
+    picked = tuple(request.form.getlist("job")[:MOST_PICKED])
     meant = Meant(_selection(request.form, changing=True), Verb(verb), picked)
     try:
         count = meant.count()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from flask import redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from jobs.moments import Moments
+from jobs.draining import drains
 from jobs.outages import outages
-from jobs.overview import Overview, overview
 from jobs.pauses import pauses
 from jobs.roles import Role
 from jobs.samples import samples
@@ -17,10 +16,9 @@ from web.identity import current_user, require
 from web.pages.charts import Chart
 from web.pages.site import blueprint
 from web.problems import Fault, not_found
+from web.queues import look_again, overviews
 
 MOST_REASON_CHARACTERS = 300
-HOLDS_SECONDS = 4.0
-"""A look at the queues asks SQS much; all who watch in this process share one."""
 
 
 @blueprint.get("/queues")
@@ -39,7 +37,7 @@ def queues() -> str:
                 Chart.of([point.waiting for point in hour[each.kind]], "Waiting"),
                 Chart.of([point.completed_per_minute for point in hour[each.kind]], "Done a minute"),
             )
-            for each in _overviews()
+            for each in overviews()
         ],
         outages=sorted(outages().known().values(), key=lambda each: each.provider),
         may_operate=current_user().may_operate,
@@ -55,27 +53,21 @@ def pause(kind: str) -> AnyResponse:
     if not reason:
         raise refused([Fault(field="reason", message="reason is missing: say why, for those who wonder.")])
     pauses().pause(_kind(kind), reason, current_user().id)
-    _seen.forget("all")
+    look_again()
     return redirect(url_for("pages.queues", _anchor=kind), 303)
 
 
 @blueprint.post("/queues/<kind>/resume")
 def resume(kind: str) -> AnyResponse:
-    """Receive from it again."""
+    """Receive from it again; one that was emptied takes new jobs again."""
     require(Role.OPERATOR)
     pauses().resume(_kind(kind), current_user().id)
-    _seen.forget("all")
+    drains().end(kind, current_user().id)
+    look_again()
     return redirect(url_for("pages.queues", _anchor=kind), 303)
-
-
-def _overviews() -> list[Overview]:
-    return _seen("all") or []
 
 
 def _kind(name: str) -> str:
     if name not in KINDS:
         raise not_found("such queue")
     return name
-
-
-_seen = Moments(lambda _: overview(KINDS.values()), HOLDS_SECONDS)

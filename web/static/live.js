@@ -59,18 +59,22 @@ class Live {
     }
     this.looking = true;
     this.lookedAt = performance.now();
+    const html = await this.fetched();
+    document.getElementById("offline").hidden = html !== null;
+    this.looking = false;
+    if (html !== null) this.take(html);
+    if (this.again) this.soon();
+    this.again = false;
+  }
+
+  // The page as it is now; null where the server can't say.
+  async fetched() {
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
-      if (answer.redirected || [401, 403, 404].includes(answer.status)) return location.reload();
-      if (!answer.ok) throw new Error(answer.statusText);
-      this.take(await answer.text());
-      document.getElementById("offline").hidden = true;
+      if (answer.redirected || [401, 403, 404].includes(answer.status)) location.reload();
+      return answer.ok ? await answer.text() : null;
     } catch {
-      document.getElementById("offline").hidden = false;
-    } finally {
-      this.looking = false;
-      if (this.again) this.soon();
-      this.again = false;
+      return null;
     }
   }
 

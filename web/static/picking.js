@@ -2,7 +2,7 @@
 export function picking() {
   const form = document.querySelector("[data-pick]");
   if (!form) return;
-  const boxes = () => [...form.querySelectorAll('[name="id"]')];
+  const boxes = () => [...form.querySelectorAll('[name="job"]')];
   const words = form.querySelector("[data-picked]")?.textContent;
   const tell = () => {
     const picked = boxes().filter((box) => box.checked).length;

@@ -9,9 +9,10 @@ export class Writing {
     if (offset > this.text.length) return; // a piece is missing; the page itself has it soon
     this.text = this.text.slice(0, offset) + text;
     const element = document.querySelector("[data-writing]");
-    if (!element || !this.text) return;
+    // the title stands above already, as the page's heading
+    const blocks = this.text.split(/\n{2,}/).filter((block) => block.trim() && !block.startsWith("# "));
+    if (!element || !blocks.length) return;
     element.dataset.keep = "";
-    const blocks = this.text.split(/\n{2,}/).filter((block) => block.trim());
     if (!element.firstElementChild || element.querySelector(".ghost") || !("blocks" in element.dataset)) element.replaceChildren();
     element.dataset.blocks = "";
     blocks.forEach((block, place) => show(element, place, block));
