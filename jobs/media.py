@@ -12,6 +12,10 @@ from jobs.database import Document, available, database
 from jobs.document import Job
 from jobs.expressions import NOW, new_or_kept
 from jobs.files import files
+from jobs.life import Status
+
+PICTURED = ("images", "videos")
+"""The kinds whose jobs are followed by one that makes thumbnails of their results."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +84,14 @@ def media_of(job: Job) -> list[MediaItem]:
         found = database().collection("media").find({"_id": {"$in": wanted}, "user_id": job.user_id})
         records: dict[str, Document] = {record["_id"]: record for record in found}
     return [_item(records[record_id]) for record_id in wanted if record_id in records]
+
+
+def thumbnails_of(job: Job) -> list[MediaItem]:
+    """The thumbnails of what a job has made, as the last job that followed it for them has made them; none until then."""
+    wanted = {"_id": {"$in": job.related_jobs}, "kind": "thumbnails", "user_id": job.user_id, "status": Status.COMPLETED.value}
+    with available():
+        made = [Job.from_document(found) for found in database().collection("jobs").find(wanted)]
+    return media_of(max(made, key=lambda each: each.created_at)) if made else []
 
 
 def _item(record: Document) -> MediaItem:

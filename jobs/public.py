@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from jobs.document import Job
 from jobs.life import TRANSITIONS, Status
-from jobs.media import media_names
+from jobs.media import PICTURED, media_names
 
 
 class Shape(BaseModel):
@@ -69,6 +69,9 @@ class Links(Shape):
     events: str = Field(description="What happens to it, as it happens (server-sent events).")
     result: str | None = Field(description="Its result, once it is completed.")
     media: list[str] = Field(description="Its files, once it is completed.")
+    thumbnail: str | None = Field(
+        default=None, description="A small picture of it, if it is one that gets some. A moment after its end it is there."
+    )
     cancel: str | None = Field(description="POST here to cancel it; null once it is over.")
     retry: str | None = Field(description="POST here to start it over, if it ended without a result.")
 
@@ -153,6 +156,7 @@ def _links(base: str, job: Job) -> Links:
         events=f"{address}/events",
         result=f"{address}/result" if job.status is Status.COMPLETED else None,
         media=[base + media_path(job.id, name) for name in media_names(job)],
+        thumbnail=f"{address}/thumbnail" if job.status is Status.COMPLETED and job.kind in PICTURED else None,
         cancel=f"{address}/cancel" if job.status in TRANSITIONS["request_cancel"].sources else None,
         retry=f"{address}/retry" if job.status in TRANSITIONS["requeue"].sources else None,
     )

@@ -19,6 +19,7 @@ from jobs.database import Document
 from jobs.document import Job, Progress
 from jobs.expressions import literal
 from jobs.life import Status
+from jobs.media import PICTURED
 from jobs.notices import mail_notice, webhook_notice
 from queues.catalogue import internal_kinds
 
@@ -65,7 +66,7 @@ SUBSCRIBERS: dict[str, Subscriber] = {
         Subscriber(
             name="thumbnails",
             kind="thumbnails",
-            wants={"$and": [IS_COMPLETED, {"$in": ["$kind", ["images", "videos"]]}]},
+            wants={"$and": [IS_COMPLETED, {"$in": ["$kind", list(PICTURED)]}]},
             payload=thumbnails_order,
             is_shown=True,
         ),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Response, request
+from flask import Response, redirect, request
 from werkzeug.http import dump_options_header
+from werkzeug.wrappers import Response as AnyResponse
 from werkzeug.wsgi import FileWrapper
 
 from jobs.files import files
@@ -13,6 +14,17 @@ from web.problems import not_found
 CHUNK_BYTES = 256 * 1024
 CACHED_SECONDS = 3600
 SHOWN_BY_BROWSERS = "image/png", "image/jpeg", "image/webp", "image/gif", "video/mp4", "video/webm"
+
+
+def sent(item: MediaItem) -> AnyResponse:
+    """The file, or where to fetch it.
+
+    Raises:
+        werkzeug.exceptions.RequestedRangeNotSatisfiable: the file ends before the range that was asked for.
+    """
+    if url := files().url(item.key, name=item.name):
+        return redirect(url)
+    return stream(item)
 
 
 def stream(item: MediaItem) -> Response:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from jobs.document import Job
-from jobs.files import files
 from jobs.life import Status
 from jobs.media import media_of
 from web.asked import asked_job
 from web.examples import RESULT
-from web.files import stream
+from web.files import sent
 from web.operations import Operation, Reply, describe
 from web.problems import Problem, not_found
 from web.render import JobResult, answer
@@ -62,9 +61,7 @@ def media(job_id: str, name: str) -> AnyResponse:
     item = next((item for item in media_of(job) if item.name == name), None)
     if item is None:
         raise not_found("such file of this job")
-    if url := files().url(item.key, name=item.name):
-        return redirect(url)
-    return stream(item)
+    return sent(item)
 
 
 def _why_no_result(job: Job) -> str:

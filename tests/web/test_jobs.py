@@ -43,6 +43,7 @@ def test_a_job_is_answered_whole_and_says_where_it_is(client: FlaskClient, datab
         "events": f"{address}/events",
         "result": None,
         "media": [],
+        "thumbnail": None,
         "cancel": f"{address}/cancel",
         "retry": None,
     }

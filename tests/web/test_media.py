@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from jobs.effects import perform_pending_of
 from jobs.submit import Order, submit
 from tests.web.working import PICTURE, finish_image
 
@@ -82,6 +83,19 @@ def test_media_is_null_until_the_job_is_completed_and_then_tells_of_each_file(cl
     }
     assert url == f"http://localhost/api/jobs/{job_id}/media/image.png"
     assert client.get(url).data == PICTURE
+
+
+def test_an_image_links_to_its_thumbnail_which_is_there_once_it_is_made(client: FlaskClient) -> None:
+    job_id = client.post("/api/media/generate", json={"type": "image", "prompt": "Bees"}).get_json()["jobId"]
+    finish_image(job_id)
+    link = client.get(f"/api/jobs/{job_id}").get_json()["links"]["thumbnail"]
+    assert "yet" in client.get(link).get_json()["detail"]
+    perform_pending_of(job_id)
+    (follower,) = client.get(f"/api/jobs/{job_id}").get_json()["relatedJobs"]
+    finish_image(follower, name="thumbnail-64.jpg", content_type="image/jpeg")
+    answer = client.get(f"{link}?size=1000")
+    assert (answer.status_code, answer.content_type, answer.data) == (200, "image/jpeg", PICTURE)
+    assert client.get(f"{link}?size=0").status_code == 422
 
 
 def test_addresses_start_with_the_public_one_where_that_is_set(client: FlaskClient, environment: Any) -> None:
