@@ -26,7 +26,10 @@ control_socket_disable = True  # several webs of one user would share one
 
 
 def post_worker_init(worker):
-    """At SIGTERM the streams end first: gunicorn waits for every answer under way, and theirs have no end."""
+    """Nobody waits for messages to be named. At SIGTERM streams end first: gunicorn waits for answers, theirs have no end."""
+    from jobs.naming import naming
+
+    naming().start()
     leave = signal.getsignal(signal.SIGTERM)
 
     def end_streams_and_leave(number, frame):

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
+from time import monotonic
 
 from jobs.database import Database, DatabaseUnavailable, Document, available, database
 from jobs.dispatch import IS_DUE, USER_CAP
@@ -24,6 +26,8 @@ MOST_BEFORE = 10_000
 """Jobs that are counted before one. Of a longer line nobody knows the end."""
 MOST_MILLISECONDS = 1_000
 RATES_HOLD_SECONDS = 10.0
+LINE_HOLDS_SECONDS = 1.0
+"""How old the length of a line may be that a new job is told: counting it costs as much as the line is long."""
 
 
 @dataclass(frozen=True)
@@ -49,24 +53,49 @@ class Rate:
     """Startable jobs in the high lane, which start before those in the normal one; None: too many to count."""
 
 
+@dataclass
+class _Line:
+    """Of a kind and lane: how many startable jobs stand before the last that was submitted here."""
+
+    length: int | None
+    until: float
+
+
 class Forecasts:
     """Over one database. With MongoDB away, or too busy to count, there is no forecast."""
 
     def __init__(self, source: Database) -> None:
         self._source = source
+        self._lines: dict[tuple[str, str], _Line] = {}
+        self._counting = Lock()
         self._rates: Glance[Mapping[str, Rate]] = Glance(self._look, at_first={}, holds_seconds=RATES_HOLD_SECONDS)
 
     def of(self, job: Job) -> Forecast:
         """When the job starts; nothing of one that runs, is over, or waits for something else than its turn."""
+        return self._at(job, self._position(job)) if is_in_line(job) else NOTHING
+
+    def of_new(self, job: Job) -> Forecast:
+        """The same of a job that was just submitted here: the last of its line, which is counted once a second."""
         if not is_in_line(job):
             return NOTHING
+        with self._counting:
+            line = self._lines.get((job.kind, job.priority))
+            if line is None or monotonic() >= line.until:
+                line = _Line(self._position(job), monotonic() + LINE_HOLDS_SECONDS)
+                self._lines[job.kind, job.priority] = line
+            elif line.length is not None:
+                line.length += 1
+            position = line.length
+        return self._at(job, position)
+
+    def _position(self, job: Job) -> int | None:
         try:
-            position = self._count(startable(job.kind, job.priority, before=job), "open_line")
+            return self._count(startable(job.kind, job.priority, before=job), "open_line")
         except DatabaseUnavailable:
-            return NOTHING
-        if position is None:
-            return NOTHING
-        return Forecast(position, self._starts_in_seconds(job, position))
+            return None
+
+    def _at(self, job: Job, position: int | None) -> Forecast:
+        return NOTHING if position is None else Forecast(position, self._starts_in_seconds(job, position))
 
     def _starts_in_seconds(self, job: Job, position: int) -> int | None:
         rate = self._rates().get(job.kind, Rate())

@@ -20,15 +20,18 @@ from jobs import shares
 from jobs.database import DatabaseUnavailable
 from jobs.dispatch import process_name
 from jobs.document import Job
-from jobs.store import store
+from jobs.naming import naming
 from queues.clients import QueueError, QueueUnavailable
 from queues.limits import MESSAGE_GROUP
+from queues.post import post
 from queues.queue import Outgoing, Queue, in_tens, queue_for
 from queues.steps import Step, reached
 from queues.wire import JobMessage, attributes
 
 log = structlog.get_logger()
 
+NAMED_AT_ONCE = 100
+"""Messages whose names are written in one request."""
 REST_SECONDS = 5.0
 """How long no send is tried after one found SQS away: who submits meanwhile does not wait for it."""
 
@@ -81,24 +84,30 @@ def send_next(user_id: str) -> None:
 
 
 def _send_to(queue: Queue, jobs: Sequence[Job], sent: Sent) -> None:
-    for chunk in in_tens(jobs):
-        outgoing = [_message(job) for job in chunk]
-        ids = queue.send_batch(outgoing) if len(outgoing) > 1 else [queue.send(outgoing[0])]
-        by_dispatch: dict[int, dict[str, str]] = defaultdict(dict)
-        for job, message_id in zip(chunk, ids, strict=True):
-            if message_id:
-                reached(Step.SENT, job.id)
-                by_dispatch[job.dispatch["n"]][job.id] = message_id
-        for n, messages in by_dispatch.items():
-            sent.messages |= messages
-            _name(messages, n)
-
-
-def _name(messages: dict[str, str], n: int) -> None:
+    """By tens; what is sent is named a hundred at a time, well before the dispatch's time is over."""
+    named = len(sent.messages)
+    by_dispatch: dict[int, dict[str, str]] = defaultdict(dict)
     try:
-        store().mark_sent(messages, n=n)
-    except DatabaseUnavailable as error:  # the jobs are recorded and sent; a claim names their messages
-        log.warning("sent, the messages not named", jobs=len(messages), reason=str(error))
+        for chunk in in_tens(jobs):
+            outgoing = [_message(job) for job in chunk]
+            ids = queue.send_batch(outgoing) if len(outgoing) > 1 else [post().send(queue, outgoing[0])]
+            for job, message_id in zip(chunk, ids, strict=True):
+                if message_id:
+                    reached(Step.SENT, job.id)
+                    sent.messages[job.id] = message_id
+                    by_dispatch[job.dispatch["n"]][job.id] = message_id
+            if len(sent.messages) - named >= NAMED_AT_ONCE:
+                _name(by_dispatch)
+                named = len(sent.messages)
+    finally:
+        _name(by_dispatch)
+
+
+def _name(by_dispatch: dict[int, dict[str, str]]) -> None:
+    """Name these messages, by the number of their dispatch, and forget them."""
+    while by_dispatch:
+        n, messages = by_dispatch.popitem()
+        naming().name(messages, n=n)
 
 
 def _message(job: Job) -> Outgoing:

@@ -108,8 +108,10 @@ def submit_many(orders: Sequence[Order]) -> list[Job]:
 def _send_new(jobs: list[Job]) -> list[Job]:
     """Send those whose first dispatch is ours; the jobs with their messages."""
     tally.created(jobs)
-    for job in jobs:
-        log.info("job accepted", **job.log_context())
+    if len(jobs) == 1:
+        log.info("job accepted", **jobs[0].log_context())
+    else:
+        log.info("jobs accepted", jobs=len(jobs), first=jobs[0].id, last=jobs[-1].id)
     sent = send([job for job in jobs if job.message_id is None and job.dispatch["n"] == 1 and job.status is Status.QUEUED])
     for queue, fault in sent.faults.items():
         log.warning("accepted without a message; the queue can't be reached", queue=queue, reason=str(fault))

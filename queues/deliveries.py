@@ -154,8 +154,8 @@ class Deliveries:
     def wait_for_room(self, seconds: float, kind: str = "") -> int:
         """How many more deliveries of `kind` there is room for, waiting up to `seconds` for the first place.
 
-        A place is a free slot. Where the kind's recent runs were short there is room for ten at once, which wait for a slot; never
-        while another kind waits for one.
+        A place is a free slot. Where the kind's recent runs were short there is room for ten at once, which wait; never
+        while another kind waits for a slot.
         """
         with self._changed:
             self._waiting[kind] += 1

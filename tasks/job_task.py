@@ -171,12 +171,13 @@ class JobTask(Task):
             effects=made.follow_ups,
             related_jobs=[effect["job_id"] for effect in made.follow_ups],
         )
-        if not patiently(complete):
+        ended = patiently(complete)
+        if ended is None:
             patiently(partial(spending().account, run.job.id))
             raise LeaseLost
         tally.completed(run.job.kind, monotonic() - run.began)
         reached(Step.RECORDED, run.job.id)
-        if made.follow_ups or not self.kind.internal:
+        if ended.effects:
             perform_pending_of(run.job.id)
 
     def _used(self, job: Job, made: Made) -> Mapping[str, Any]:

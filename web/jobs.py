@@ -120,7 +120,7 @@ def create() -> Response:
     headers = {"Location": job_path(job.id), **as_replay(known is not None)}
     if ended_within(job.id, seconds):
         return answer(JobShape.of(asked_job(job.id)), 200, headers)
-    return answer(JobShape.of(job, forecasts().of(job)), 202, headers)
+    return answer(JobShape.of(job, forecasts().of_new(job)), 202, headers)
 
 
 def _submitted(said: JobOrder, taken: Taken | None) -> Job:

@@ -132,3 +132,14 @@ def examined(database: Any, stages: list[Any], index: str) -> int:
     assert told["totalDocsExamined"] == 0
     keys: int = told["totalKeysExamined"]
     return keys
+
+
+def test_a_line_is_counted_once_a_second_for_all_that_join_it(database: Any, environment: Callable[..., None]) -> None:
+    first = insert(document(created_at=ago(1)), document(created_at=ago(2)))
+    assert forecasts().of_new(first) == Forecast(position=1)
+    database.jobs.delete_many({"_id": {"$ne": first.id}})  # nobody looks
+    assert forecasts().of_new(insert(document())) == Forecast(position=2)
+    assert forecasts().of_new(insert(document(priority="high"))) == Forecast(position=0)
+    assert forecasts().of_new(insert(document(waiting_for={"reason": "user_cap", "until": None}))) == NOTHING
+    environment()  # as after a second
+    assert forecasts().of_new(insert(document())) == Forecast(position=2)

@@ -9,6 +9,7 @@ import pytest
 
 from jobs.database import DatabaseUnavailable
 from jobs.life import Status
+from jobs.naming import naming
 from jobs.sending import Rest
 from jobs.store import store
 from jobs.submit import Order, submit, submit_many
@@ -48,6 +49,32 @@ def test_many_jobs_are_sent_in_tens_in_their_order(database: Any, queues: Any) -
     assert all(job.message_id for job in jobs)
     ids = {json.loads(message.body)["jobId"] for _ in range(3) for message in received("articles")}
     assert ids == {job.id for job in jobs}
+
+
+def test_of_many_orders_those_that_were_given_before_are_left_as_they_are(database: Any, queues: Any) -> None:
+    def order(job_id: str, topic: str) -> Order:
+        return Order(kind="articles", payload={"topic": topic}, user_id="ada", job_id=job_id, expires_in_seconds=60)
+
+    submit_many([order("one", "first"), order("two", "first")])
+    jobs = submit_many([order("three", "second"), order("one", "second"), order("four", "second"), order("four", "second")])
+    assert [(job.id, job.payload["topic"]) for job in jobs] == [
+        *(("three", "second"), ("one", "first"), ("four", "second"), ("four", "second"))
+    ]
+    assert database.jobs.count_documents({}) == 4
+    assert {(job.message_id is not None, job.version) for job in map(store().get, ["one", "two", "three", "four"]) if job} == {
+        (True, 2)
+    }
+    three = store().get("three")
+    assert three is not None
+    assert three.expires_at is not None
+    assert (three.expires_at - three.created_at).total_seconds() == 60
+
+
+def test_whoever_answers_users_has_messages_named_behind_their_backs(database: Any, queues: Any) -> None:
+    naming().start()
+    jobs = [submit(ORDER) for _ in range(3)]
+    assert naming().flush(30)
+    assert [stored.message_id for job in jobs if (stored := store().get(job.id))] == [job.message_id for job in jobs]
 
 
 def test_an_order_with_an_id_is_one_job_however_often_it_is_given(database: Any, queues: Any) -> None:
