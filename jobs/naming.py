@@ -45,7 +45,7 @@ class Naming:
         if self._in_background:
             self._waiting.put((n, names))
         else:
-            _write(names, n)
+            write_names(names, n=n)
 
     def flush(self, seconds: float) -> bool:
         """Wait until what was given before is written; whether it was, within `seconds`."""
@@ -70,18 +70,21 @@ class Naming:
                 entry = self._waiting.get()
             try:
                 for n, names in by_dispatch.items():
-                    _write(names, n)
+                    write_names(names, n=n)
             except Exception:
                 log.exception("messages could not be named; their jobs are sent again")
             for event in flushed:
                 event.set()
 
 
-def _write(names: Names, n: int) -> None:
+def write_names(names: Names, *, n: int) -> bool:
+    """Name these messages of dispatch `n` now; whether they are, which they are not with MongoDB away."""
     try:
         store().mark_sent(names, n=n)
     except DatabaseUnavailable as error:  # the jobs are recorded and sent; a claim names their messages
         log.warning("sent, the messages not named", jobs=len(names), reason=str(error))
+        return False
+    return True
 
 
 @cache
