@@ -1,36 +1,40 @@
 """What readers and viewers did, counted by the hour for each user whose content it was done with.
 
-A job brings a batch of events. Its counts, and the mark on the job that it is counted, are one transaction under the job's
-lease: so a batch is counted once, whoever dies before or after it, however often its message comes, and if the job is started
-over. Beside each subject's counts stand those of all subjects together (`ALL`), which most questions are about.
+A job brings a batch of events. A count remembers the batches that are in it, and takes each once: so a batch is counted once,
+whoever dies in the middle of it, however often its message comes, and if its job is started over. No transaction holds the
+counts together: the one of a worker that is killed would keep everybody else from the same hour for a minute.
+
+Beside each subject's counts stand those of all subjects together (`ALL`), which most questions are about. A count lies in up to
+`PARTS` documents, so that none grows large where many batches come in an hour.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from threading import Lock
 from typing import Literal, get_args
 
-from pymongo import ReturnDocument, UpdateOne
-from pymongo.client_session import ClientSession
+from pymongo import UpdateOne
 
 from jobs.database import Database, Document, available, database
 from jobs.document import Job
-from jobs.errors import LeaseLost
-from jobs.expressions import NOW
-from jobs.pace import Pace, pace
-from jobs.verbs import Verbs
+from jobs.expressions import literal
 
 EventName = Literal["article_view", "video_play", "user_action"]
 EVENTS: tuple[EventName, ...] = get_args(EventName)
 Bucket = Literal["hour", "day"]
+Counted = tuple[EventName, str, datetime]
+"""Which event, of which subject, in which hour."""
 
 ALL = ""
 """In a subject's place: all subjects together."""
+PARTS = 16
+WRITES_A_REQUEST = 200
+"""So that each is answered in time by a MongoDB that is busy."""
 MOST_AHEAD = timedelta(minutes=5)
 """As far a sender's clock may be ahead of ours."""
 MOST_LATE = timedelta(days=7)
@@ -60,44 +64,19 @@ def is_timely(at: datetime, received: datetime, *, leeway: timedelta = timedelta
     return received - MOST_LATE - leeway <= at <= received + MOST_AHEAD + leeway
 
 
-class Analytics(Verbs):
+class Analytics:
     """Over one database. Methods raise `DatabaseUnavailable` when MongoDB is away."""
 
-    def __init__(self, source: Database, pace: Pace) -> None:
-        super().__init__(source, pace)
-        self._turn = Lock()
-        """One batch after another: most concern the same hour, and transactions that meet there start anew."""
+    def __init__(self, source: Database) -> None:
+        self._source = source
 
     def enter(self, job: Job, happenings: Iterable[Happening]) -> None:
-        """Count the job's batch, if that was not done before.
-
-        Raises:
-            LeaseLost: the job is another's by now; nothing was counted.
-        """
-        assert job.lease is not None
-        guard = self._guard("checkpoint", {"_id": job.id, "lease.token": job.lease.token})
-        counted = [
-            UpdateOne(
-                {"user_id": job.user_id, "event": event, "subject": subject, "hour": hour}, {"$inc": {"n": n}}, upsert=True
-            )
-            for (event, subject, hour), n in sorted(_by_hour(happenings).items())
-        ]
-
-        def write(session: ClientSession) -> None:
-            before = self._jobs.find_one_and_update(
-                guard,
-                [{"$set": {"counted_at": {"$ifNull": ["$counted_at", NOW]}}}],
-                projection={"counted_at": 1},
-                return_document=ReturnDocument.BEFORE,
-                session=session,
-            )
-            if before is None:
-                raise LeaseLost
-            if before.get("counted_at") is None and counted:
-                self._source.collection("analytics").bulk_write(counted, session=session)
-
-        with self._turn:
-            self._source.in_transaction(write)
+        """Count the job's batch, as far as that was not done before."""
+        name = hashlib.sha256(job.id.encode()).digest()[:12]
+        updates = [_taking(job.user_id, count, n, name) for count, n in sorted(_by_hour(happenings).items())]
+        for start in range(0, len(updates), WRITES_A_REQUEST):
+            with available():
+                self._source.collection("analytics").bulk_write(updates[start : start + WRITES_A_REQUEST], ordered=False)
 
     def counts(
         self,
@@ -127,8 +106,26 @@ class Analytics(Verbs):
             return [Count(each["_id"]["at"], each["_id"]["event"], each["n"]) for each in found]
 
 
-def _by_hour(happenings: Iterable[Happening]) -> Counter[tuple[EventName, str, datetime]]:
-    found: Counter[tuple[EventName, str, datetime]] = Counter()
+def _taking(user_id: str, count: Counted, n: int, batch: bytes) -> UpdateOne:
+    """Add a batch's share to a count that does not have it yet."""
+    event, subject, hour = count
+    fields: Document = {"user_id": user_id, "event": event, "subject": subject, "hour": hour}
+    batches = {"$ifNull": ["$batches", []]}
+    taken: Document = {
+        **{field: literal(value) for field, value in fields.items()},
+        "n": {"$add": [{"$ifNull": ["$n", 0]}, n]},
+        "batches": {"$concatArrays": [batches, literal([batch])]},
+    }
+    is_new = {"$not": [{"$in": [literal(batch), batches]}]}
+    return UpdateOne(
+        {"_id": {**fields, "part": batch[0] % PARTS}},
+        [{"$replaceWith": {"$cond": [is_new, {"$mergeObjects": ["$$ROOT", taken]}, "$$ROOT"]}}],
+        upsert=True,
+    )
+
+
+def _by_hour(happenings: Iterable[Happening]) -> Counter[Counted]:
+    found: Counter[Counted] = Counter()
     for each in happenings:
         hour = each.at.replace(minute=0, second=0, microsecond=0)
         for subject in (each.subject, ALL):
@@ -139,4 +136,4 @@ def _by_hour(happenings: Iterable[Happening]) -> Counter[tuple[EventName, str, d
 @cache
 def analytics() -> Analytics:
     """The process's."""
-    return Analytics(database(), pace())
+    return Analytics(database())

@@ -136,7 +136,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         for made in ("generated_content", "media")
     },
     "analytics": [
-        IndexModel([(field, ASCENDING) for field in ("user_id", "event", "subject", "hour")], name="of_user", unique=True),
+        IndexModel([(field, ASCENDING) for field in ("user_id", "event", "subject", "hour", "n")], name="of_user"),
         IndexModel([(field, ASCENDING) for field in ("event", "subject", "hour", "n")], name="of_all"),
         IndexModel([("hour", ASCENDING)], name="long_gone", expireAfterSeconds=800 * 86_400),
     ],
