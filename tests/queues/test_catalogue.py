@@ -44,9 +44,11 @@ def test_visibility_is_by_type_as_the_documents_ask() -> None:
         "images": 180,
         "videos": 900,
         "thumbnails": 300,
+        "documents": 300,
         "resumes": 30,
         "emails": 60,
         "webhooks": 60,
+        "analytics": 30,
     }
 
 
