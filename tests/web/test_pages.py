@@ -13,14 +13,15 @@ from flask.testing import FlaskClient
 from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
 
+from jobs.keys import keys
 from jobs.life import Status
 from jobs.pauses import pauses
 from jobs.roles import Role
+from jobs.samples import samples
 from jobs.store import store
 from jobs.submit import Order, submit
 from tasks.kinds import payload_model
 from tests.jobs.failing import fail, letters
-from tests.sqs import SqsProxy
 from web.identity import User
 from web.pages.forms import blamed, filled
 from web.pages.markdown import as_html
@@ -40,6 +41,12 @@ def send(client: FlaskClient, path: str, **fields: Any) -> TestResponse:
     found = re.search(r'name="csrf-token" content="([^"]+)"', page)
     assert found
     return client.post(path, data={"csrf_token": found[1], **fields})
+
+
+def keyed(client: FlaskClient, user_id: str, role: Role) -> FlaskClient:
+    theirs: FlaskClient = client.application.test_client()
+    theirs.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {keys().create(user_id, role)[1]}"
+    return theirs
 
 
 def ordered(user_id: str = "local", **fields: Any) -> str:
@@ -87,17 +94,17 @@ def test_a_fault_is_told_beside_its_field_and_that_of_an_entry_beside_its_list()
     assert others == ["metadata has 17 entries: send at most 16."]
 
 
-def test_a_time_is_of_the_zone_that_the_form_names(client: FlaskClient) -> None:
+def test_a_time_is_of_the_zone_that_the_form_names(unsent: FlaskClient) -> None:
     clock = datetime.now(UTC).replace(microsecond=0)
     form = MultiDict({"payload.prompt": "Bees", "runAt": clock.replace(tzinfo=None).isoformat(), "zone": "Asia/Tokyo"})
     order = order_of("images", read(fields_of_kind("images"), form), ADA, key="")
     assert order.run_at == clock - timedelta(hours=9)
 
 
-def test_a_form_that_is_sent_twice_is_one_job_and_one_that_was_changed_another(client: FlaskClient, database: Any) -> None:
+def test_a_form_that_is_sent_twice_is_one_job_and_one_that_was_changed_another(unsent: FlaskClient, database: Any) -> None:
     fields = {"kind": "images", "key": "k", "payload.prompt": "Bees", "payload.size": "256x256"}
-    first, again = (send(client, "/", **fields) for _ in range(2))
-    changed = send(client, "/", **{**fields, "payload.prompt": "Wasps"})
+    first, again = (send(unsent, "/", **fields) for _ in range(2))
+    changed = send(unsent, "/", **{**fields, "payload.prompt": "Wasps"})
     assert first.status_code == 303
     assert first.location == again.location != changed.location
     assert database.jobs.count_documents({}) == 2
@@ -127,12 +134,12 @@ def test_no_page_holds_script_or_style_of_its_own() -> None:
             assert not found, f"{template}: {found}"
 
 
-def test_browsers_get_errors_as_pages_and_programs_as_problems(client: FlaskClient) -> None:
-    page, problem = client.get("/jobs/unknown", headers=BROWSER), client.get("/jobs/unknown")
+def test_browsers_get_errors_as_pages_and_programs_as_problems(unsent: FlaskClient) -> None:
+    page, problem = unsent.get("/jobs/unknown", headers=BROWSER), unsent.get("/jobs/unknown")
     assert (page.status_code, page.mimetype) == (404, "text/html")
     assert "Nothing is here" in page.text
     assert (problem.status_code, problem.mimetype) == (404, "application/problem+json")
-    assert client.get("/api/jobs/unknown", headers=BROWSER).mimetype == "application/problem+json"
+    assert unsent.get("/api/jobs/unknown", headers=BROWSER).mimetype == "application/problem+json"
 
 
 def test_with_the_database_away_a_page_says_so_and_tries_again(lonely_client: FlaskClient) -> None:
@@ -174,16 +181,17 @@ def test_all_that_match_are_counted_first_and_cancelled_once_that_is_confirmed(
     assert again.history[-1]["by"] == "root"
 
 
-def test_a_queue_is_paused_with_a_reason_that_the_page_tells(queues: Any, signed_in: Callable[..., FlaskClient]) -> None:
-    root = signed_in("root", Role.OPERATOR)
+def test_a_queue_is_paused_with_a_reason_that_the_page_tells(client: FlaskClient, environment: Any) -> None:
+    environment(AUTH="keys")
+    root, eve = keyed(client, "root", Role.OPERATOR), keyed(client, "eve", Role.VIEWER)
     assert send(root, "/queues/videos/pause", reason=" ").status_code == 422
     assert not pauses().is_paused("videos")
     assert send(root, "/queues/videos/pause", reason="The bill is looked at").status_code == 303
-    page = signed_in("eve", Role.VIEWER).get("/queues").text
+    page = eve.get("/queues").text
     assert "The bill is looked at" in page
     assert "by root" in page
     assert "/queues/videos/resume" not in page  # viewers only look
-    assert send(signed_in("eve", Role.VIEWER), "/queues/videos/resume").status_code == 403
+    assert send(eve, "/queues/videos/resume").status_code == 403
     assert send(root, "/queues/videos/resume").status_code == 303
     assert not pauses().is_paused("videos")
 
@@ -202,11 +210,7 @@ def test_dead_letters_are_dropped_after_a_look_at_what_it_would_do(client: Flask
     assert "No dead letters" in client.get("/dead-letters").text
 
 
-def test_the_queues_page_shows_samples_that_are_taken_once_in_half_a_minute(
-    client: FlaskClient, database: Any, sqs_proxy: SqsProxy
-) -> None:
-    from jobs.samples import samples
-
+def test_the_queues_page_shows_samples_that_are_taken_once_in_half_a_minute(client: FlaskClient, database: Any) -> None:
     ordered()
     for _ in range(3):
         samples().take()
