@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
@@ -48,7 +49,7 @@ class MailRefused(Permanent):
 def _is_address(text: str) -> str:
     try:
         address = Address(addr_spec=text)
-    except (ValueError, IndexError):  # the parser's, for what is no address at all
+    except (ValueError, IndexError, HeaderParseError):  # the parser's, for what is no address at all
         address = None
     if address is None or not re.fullmatch(r"[^\s@<>(),;:\\\"\[\]]+@[^\s@<>(),;:\\\"\[\]]+", text) or not text.isprintable():
         raise ValueError("send one address, as in ada@example.org")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from secrets import token_hex
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -91,9 +92,10 @@ def submit(order: Order) -> Job:
         DatabaseUnavailable: nothing was accepted, as far as we know.
     """
     with span(f"submit {order.kind}", "producer", order.traceparent):
-        job = store().insert(order.document(), by=process_name())
+        by = _sender()
+        job = store().insert(order.document(), by=by)
         reached(Step.DISPATCHED, job.id)
-        return _send_new([job])[0]
+        return _send_new([job], by)[0]
 
 
 def submit_many(orders: Sequence[Order]) -> list[Job]:
@@ -101,18 +103,24 @@ def submit_many(orders: Sequence[Order]) -> list[Job]:
     if not orders:
         return []
     with span(f"submit {len(orders)} jobs", "producer"):
-        jobs = store().insert_many([order.document() for order in orders], by=process_name())
-        return _send_new(jobs)
+        by = _sender()
+        jobs = store().insert_many([order.document() for order in orders], by=by)
+        return _send_new(jobs, by)
 
 
-def _send_new(jobs: list[Job]) -> list[Job]:
-    """Send those whose first dispatch is ours; the jobs with their messages."""
+def _sender() -> str:
+    """Who sends what is submitted now: of those who submit the same job at the same time, one."""
+    return f"{process_name()}/{token_hex(4)}"
+
+
+def _send_new(jobs: list[Job], by: str) -> list[Job]:
+    """Send those whose dispatch is ours; the jobs with their messages."""
     tally.created(jobs)
     if len(jobs) == 1:
         log.info("job accepted", **jobs[0].log_context())
     else:
         log.info("jobs accepted", jobs=len(jobs), first=jobs[0].id, last=jobs[-1].id)
-    sent = send([job for job in jobs if job.message_id is None and job.dispatch["n"] == 1 and job.status is Status.QUEUED])
+    sent = send([job for job in jobs if job.dispatch["by"] == by])
     for queue, fault in sent.faults.items():
         log.warning("accepted without a message; the queue can't be reached", queue=queue, reason=str(fault))
     return sent.named(jobs)

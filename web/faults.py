@@ -96,6 +96,8 @@ def _fault(detail: ErrorDetails, model: type[BaseModel], way: Sequence[str | int
     context: dict[str, Any] = {
         name: _Count(value) if isinstance(value, int) else value for name, value in detail.get("ctx", {}).items()
     }
+    if "actual_length" in context and isinstance(detail["input"], dict | list):  # which pydantic leaves open for objects
+        context["actual_length"] = _Count(len(detail["input"]))
     steps = tuple(step for step in detail["loc"] if step != NAME_OF_AN_ENTRY)
     steps = (*steps, *([context["field"]] if "field" in context else []))
     field = path((*way, *steps))

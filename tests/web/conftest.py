@@ -24,12 +24,22 @@ def client(database: Any, queues: Any) -> Iterator[FlaskClient]:
 
 
 @pytest.fixture
-def signed_in(client: FlaskClient, environment: Any) -> Callable[..., FlaskClient]:
+def unsent(database: Any, environment: Any) -> Iterator[FlaskClient]:
+    """A client of the application where SQS can't be reached: jobs are accepted and not sent. For what asks for no queue."""
+    nowhere = f"http://{NOWHERE}"
+    environment(AWS_ENDPOINT_URL=nowhere, AWS_ENDPOINT_URL_SQS=nowhere)
+    before = logging.getLogger().handlers[:]
+    yield create_app().test_client()
+    logging.getLogger().handlers[:] = before
+
+
+@pytest.fixture
+def signed_in(unsent: FlaskClient, environment: Any) -> Callable[..., FlaskClient]:
     """A client that sends a key: of this user, in this role. From here on nobody is answered without one."""
     environment(AUTH="keys")
 
     def sign_in(user_id: str = "ada", role: Role = Role.USER) -> FlaskClient:
-        theirs: FlaskClient = client.application.test_client()
+        theirs: FlaskClient = unsent.application.test_client()
         theirs.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {keys().create(user_id, role)[1]}"
         return theirs
 

@@ -1,0 +1,182 @@
+"""What an order may ask for: a time, an address to tell, texts to keep, an answer that waits; and doubles that are one job."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from threading import Thread
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from jobs import awaiting, idempotency
+from jobs.roles import Role
+from tests.jobs.waiting import in_queue
+from tests.web.working import finish_article
+from web.idempotency import HEADER, REPLAYED
+
+ORDER = {"type": "articles", "payload": {"topic": "Bees"}}
+TOMORROW = datetime.now(UTC) + timedelta(days=1)
+KEY = {HEADER: "order-1"}
+
+
+def test_a_job_for_later_waits_for_its_time_and_is_not_sent(client: FlaskClient, database: Any) -> None:
+    local = TOMORROW.astimezone().isoformat()
+    job = client.post("/api/jobs", json={**ORDER, "runAt": local, "expiresIn": 60}).get_json()
+    assert (job["status"], job["messageId"]) == ("scheduled", None)
+    stored = database.jobs.find_one()
+    assert abs(stored["not_before"] - TOMORROW) < timedelta(milliseconds=1)
+    assert stored["expires_at"] - stored["not_before"] == timedelta(minutes=1)
+    assert in_queue() == {}
+
+
+def test_what_an_order_brings_along_is_kept_with_its_job(unsent: FlaskClient, database: Any) -> None:
+    address, texts = "https://example.com/hook?x=1", {"campaign": "spring", "no.2": ""}
+    job = unsent.post("/api/jobs", json={**ORDER, "callbackUrl": address, "metadata": texts}).get_json()
+    assert job["metadata"] == texts
+    assert database.jobs.find_one()["callback"] == {"url": address}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("runAt", "2026-12-01T09:00:00", "send a time with its zone, as in 2026-12-01T09:00:00Z"),
+        ("runAt", "soon", "send a time with its zone"),
+        ("runAt", 1_800_000_000, "send a time with its zone"),
+        ("runAt", "0001-01-01T00:00:00+23:00", "send a time with its zone"),
+        ("runAt", f"{TOMORROW.year + 2}-01-01T00:00:00Z", "send a time within the next year"),
+        ("callbackUrl", "ftp://example.com/", "must begin with https:// or http://"),
+        ("callbackUrl", "http://169.254.169.254/latest", "not an address of the public internet"),
+        ("callbackUrl", "https://ada:secret@example.com/", "leave it out"),
+        ("metadata", {str(n): "x" for n in range(17)}, "send at most 16"),
+        ("metadata.a", {"a": 1}, "send a text"),
+        ("metadata.a", {"a": "x" * 501}, "send at most 500 characters"),
+        ("metadata.a b", {"a b": "x"}, "send"),
+    ],
+)
+def test_what_an_order_can_t_ask_for_is_refused_with_the_remedy(
+    lonely_client: FlaskClient, field: str, value: object, words: str
+) -> None:
+    # MongoDB can't be reached here: had anything been inserted, the answer would be 503
+    answer = lonely_client.post("/api/jobs", json={**ORDER, field.partition(".")[0]: value})
+    (error,) = answer.get_json()["errors"]
+    assert (answer.status_code, error["field"]) == (422, field)
+    assert words in error["message"]
+
+
+def test_jobs_that_are_done_in_order_have_no_time_to_start(lonely_client: FlaskClient) -> None:
+    order = {"type": "resumes", "payload": {"action": "DELETE", "resumeId": "cv"}, "runAt": TOMORROW.isoformat()}
+    (error,) = lonely_client.post("/api/jobs", json=order).get_json()["errors"]
+    assert error == {
+        "field": "runAt",
+        "message": "runAt can't be sent for resumes, which are done in the order of their submission: leave it out.",
+    }
+
+
+def test_an_internal_kind_is_ordered_by_operators_only(signed_in: Any, database: Any) -> None:
+    payload = {"url": "https://example.com/", "type": "test", "timestamp": "2026-01-01T00:00:00Z", "data": {}}
+    order = {"type": "webhooks", "payload": payload}
+    assert signed_in("ada").post("/api/jobs", json=order).status_code == 403
+    assert signed_in("olga", Role.OPERATOR).post("/api/jobs", json=order).status_code == 202
+    assert [job["user_id"] for job in database.jobs.find()] == ["olga"]
+
+
+def test_an_answer_that_waits_has_the_finished_job(unsent: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = awaiting.ended_within
+
+    def end_meanwhile(job_id: str, seconds: float) -> bool:
+        worker = Thread(target=finish_article, args=[job_id])
+        worker.start()
+        try:
+            return ended(job_id, seconds)
+        finally:
+            worker.join()
+
+    monkeypatch.setattr("web.jobs.ended_within", end_meanwhile)  # the worker of this test begins when the waiting does
+    answer = unsent.post("/api/jobs?wait=20", json=ORDER)
+    assert (answer.status_code, answer.get_json()["status"]) == (200, "completed")
+    assert answer.get_json()["links"]["result"]
+
+
+def test_an_answer_waits_no_longer_than_it_was_told(unsent: FlaskClient) -> None:
+    answer = unsent.post("/api/jobs?wait=0.1", json=ORDER)
+    assert (answer.status_code, answer.get_json()["status"]) == (202, "queued")
+    assert [unsent.post(f"/api/jobs?wait={seconds}", json=ORDER).status_code for seconds in ("-1", "21", "nan", "x")] == [
+        422
+    ] * 4
+
+
+def test_few_wait_at_a_time_and_the_others_are_answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(awaiting.MOST_AT_ONCE):
+        assert awaiting._places.acquire(blocking=False)
+    try:
+        assert awaiting.ended_within("nobody's, and no database is asked", 20) is False
+    finally:
+        awaiting._places.release(awaiting.MOST_AT_ONCE)
+
+
+def test_an_order_sent_again_with_its_key_is_the_same_job(client: FlaskClient, database: Any) -> None:
+    first, again = (client.post("/api/jobs", json=ORDER, headers=KEY) for _ in range(2))
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.get_json()["jobId"] == again.get_json()["jobId"]
+    assert (first.headers.get(REPLAYED), again.headers.get(REPLAYED)) == (None, "true")
+    assert database.jobs.find_one()["idempotency_key"] == KEY[HEADER]
+    assert in_queue() == {first.get_json()["jobId"]: 1}
+
+
+def test_a_key_with_another_order_is_refused_and_said(unsent: FlaskClient, database: Any) -> None:
+    unsent.post("/api/jobs", json=ORDER, headers=KEY)
+    for path, order in (("/api/jobs", {**ORDER, "priority": "high"}), ("/api/jobs/batch", {"jobs": [ORDER]})):
+        answer = unsent.post(path, json=order, headers=KEY)
+        (error,) = answer.get_json()["errors"]
+        assert (answer.status_code, error["field"]) == (422, HEADER)
+        assert "Another order came with this key within a day" in error["message"]
+    assert database.jobs.count_documents({}) == 1
+
+
+def test_a_key_is_its_users_own(signed_in: Any) -> None:
+    answers = [signed_in(user).post("/api/jobs", json=ORDER, headers=KEY) for user in ("ada", "bob")]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert len({answer.get_json()["jobId"] for answer in answers}) == 2
+
+
+def test_a_key_whose_process_died_before_the_insert_still_makes_one_job(
+    unsent: FlaskClient, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr("web.jobs.submit", die)
+        with pytest.raises(KeyboardInterrupt):
+            unsent.post("/api/jobs", json=ORDER, headers=KEY)
+    assert database.jobs.count_documents({}) == 0
+    ids = {unsent.post("/api/jobs", json=ORDER, headers=KEY).get_json()["jobId"] for _ in range(2)}
+    assert ids == {database.jobs.find_one()["_id"]}
+
+
+def test_the_same_order_at_the_same_time_is_one_job(client: FlaskClient, database: Any) -> None:
+    app = client.application
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: app.test_client().post("/api/jobs", json=ORDER, headers=KEY), range(8)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert {answer.get_json()["jobId"] for answer in answers} == {database.jobs.find_one()["_id"]}
+    assert database.jobs.count_documents({}) == 1
+    assert in_queue().total() == 1
+
+
+def test_a_key_is_free_again_after_a_day(unsent: FlaskClient, database: Any) -> None:
+    first = unsent.post("/api/jobs", json=ORDER, headers=KEY).get_json()
+    database.idempotency_keys.update_one({}, {"$set": {"expires_at": datetime.now(UTC)}})
+    other = unsent.post("/api/jobs", json={**ORDER, "priority": "high"}, headers=KEY)
+    assert other.status_code == 202
+    assert other.get_json()["jobId"] != first["jobId"]
+    (kept,) = database.idempotency_keys.find()
+    assert kept["expires_at"] - datetime.now(UTC) > timedelta(seconds=idempotency.KEPT_SECONDS - 60)
+
+
+@pytest.mark.parametrize("key", ["", " ", "ä", "x" * 256])
+def test_what_can_be_no_key_is_refused(lonely_client: FlaskClient, key: str) -> None:
+    answer = lonely_client.post("/api/jobs", json=ORDER, headers={HEADER: key})
+    assert (answer.status_code, answer.get_json()["errors"][0]["field"]) == (422, HEADER)
