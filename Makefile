@@ -8,7 +8,7 @@ TEST_PROCESSES := 3# most of the tests' time is waiting
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-all lint requirements clean
+.PHONY: help demo up test test-all lint bench requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,9 +30,16 @@ lint: $(INSTALLED) ## ruff and mypy
 	@$(PYTHON) -m ruff format --check
 	@$(PYTHON) -m mypy
 
+bench: $(INSTALLED) ## how fast it is, beside its peers (Linux, about 20 minutes); ONLY=drain,post for some of the figures
+	@exec $(PYTHON) -m bench $(if $(ONLY),--only $(ONLY))
+
 requirements: $(INSTALLED) ## pin requirements*.in anew, with hashes
 	@$(PIP) install uv
 	@for name in requirements requirements-dev; do \
+		$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
+			--custom-compile-command "make requirements" --output-file $$name.txt $$name.in || exit 1; \
+	done
+	@for name in $(basename $(wildcard bench/requirements/*.in)); do \
 		$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
 			--custom-compile-command "make requirements" --output-file $$name.txt $$name.in || exit 1; \
 	done

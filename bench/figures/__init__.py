@@ -1,0 +1,1 @@
+"""One module for each group of figures; each has `NAMES` and `measure(ground, wanted)`."""

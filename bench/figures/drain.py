@@ -1,0 +1,208 @@
+"""Draining tiny jobs: pace and the worker's processor time, all systems by turns; requests to SQS; many waiting; no monitor."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.asked import Asked
+from bench.ground import Ground
+from bench.processes import Running, cpu_seconds_of
+from bench.systems import BATCHING_LOOP, CELERY, DRAMATIQ, LOOP, SLOTS, TASKIQ, Peer, Pressroom, System
+from bench.table import Row, at_least, at_most, of_rounds
+
+PEERS: list[Peer] = [LOOP, BATCHING_LOOP, DRAMATIQ, TASKIQ, *CELERY.values()]
+SENDS = ("SendMessage", "SendMessageBatch")
+DELETES = ("DeleteMessage", "DeleteMessageBatch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drained:
+    """One drain."""
+
+    jobs: int
+    seconds: float
+    cpu_seconds: float
+    mongod_seconds: float
+    requests: Counter[str]
+
+    @property
+    def pace(self) -> float:
+        return self.jobs / self.seconds
+
+    @property
+    def cpu(self) -> float:
+        """For 1,000 jobs."""
+        return self.cpu_seconds / self.jobs * 1000
+
+    @property
+    def sends(self) -> float:
+        return sum(self.requests[action] for action in SENDS) / self.jobs
+
+    @property
+    def receives(self) -> float:
+        return self.requests["ReceiveMessage"] / self.jobs
+
+    @property
+    def deletes(self) -> float:
+        return sum(self.requests[action] for action in DELETES) / self.jobs
+
+
+def drain(ground: Ground, system: System, jobs: int | None = None, *, waiting: int = 0, **variables: str) -> Drained:
+    """Let a worker just started do so many jobs; with more `waiting` behind them, the first so many."""
+    with system.worker(ground, SLOTS, **variables) as worker:
+        system.warm(ground)
+        return drain_by(ground, system, worker, jobs or system.jobs_at_once, waiting)
+
+
+def drain_by(
+    ground: Ground, system: System, worker: Running, jobs: int, waiting: int = 0, *, one_by_one: bool = False
+) -> Drained:
+    """Let a warm worker do so many jobs."""
+    worker.signal(signal.SIGSTOP)
+    system.clear(ground)
+    requests = ground.requests(system.queue)
+    if one_by_one:
+        for _ in range(jobs):
+            system.submit_one(ground)
+    else:
+        system.submit(ground, jobs + waiting)
+    cpu, mongod = worker.cpu_seconds, cpu_seconds_of(ground.mongod.process.pid)
+    began = time.time()
+    worker.signal(signal.SIGCONT)
+    system.wait_for(ground, jobs)
+    if waiting:  # the worker has done a few more by now
+        done, seconds = system.completed(ground), time.time() - began
+        used = worker.cpu_seconds - cpu
+        requested = ground.requests(system.queue) - requests
+        worker.kill()
+        return Drained(jobs=done, seconds=seconds, cpu_seconds=used, mongod_seconds=0, requests=requested)
+    system.wait_for_acknowledgements(ground)
+    last = ground.database[system.collection].find_one(sort=[("finished_at", -1)], projection=["finished_at"])
+    assert last is not None
+    return Drained(
+        jobs=jobs,
+        seconds=last["finished_at"].timestamp() - began,
+        cpu_seconds=worker.cpu_seconds - cpu,
+        mongod_seconds=cpu_seconds_of(ground.mongod.process.pid) - mongod,
+        requests=ground.requests(system.queue) - requests,
+    )
+
+
+def by_turns(ground: Ground, systems: Sequence[System], rounds: int) -> dict[str, list[Drained]]:
+    """Each system once a round."""
+    found: dict[str, list[Drained]] = {system.name: [] for system in systems}
+    for turn in range(rounds):
+        for system in systems:
+            drained = drain(ground, system)
+            found[system.name].append(drained)
+            print(f"  round {turn + 1}  {system.name:24} {in_words(drained)}", flush=True)
+    return found
+
+
+def in_words(drained: Drained) -> str:
+    mongod = drained.mongod_seconds / drained.jobs * 1000
+    return (
+        f"{drained.pace:6.1f} jobs/s   CPU of 1,000: worker {drained.cpu:5.2f} s, MongoDB {mongod:5.2f} s"
+        f"   receives {drained.receives:.3f}, deletes {drained.deletes:.3f} a job"
+    )
+
+
+def rows(found: dict[str, list[Drained]]) -> Iterator[Row]:
+    """What the figures of the rounds come to; ratios are taken within a round."""
+    own = found["pressroom"]
+
+    def ratios(name: str, what: str) -> list[float]:
+        return [getattr(ours, what) / getattr(theirs, what) for ours, theirs in zip(own, found[name], strict=True)]
+
+    def middle(name: str, what: str) -> float:
+        return float(median(getattr(each, what) for each in found[name]))
+
+    for name, target in [(LOOP.name, 1.0), (BATCHING_LOOP.name, 0.8), (DRAMATIQ.name, 1.2), ("celery threads 1", 20.0)]:
+        if name in found:
+            paces = ratios(name, "pace")
+            yield at_least(
+                f"drain of tiny jobs, 8 slots: against {name}",
+                median(paces),
+                target,
+                measured=f"{middle('pressroom', 'pace'):.0f} jobs/s = {of_rounds(paces)} ×",
+                beside=f"{middle(name, 'pace'):.0f} jobs/s",
+            )
+    for name, target in [(LOOP.name, 1.3), *((peer.name, 1.0) for peer in CELERY.values())]:
+        if name in found:
+            costs = ratios(name, "cpu")
+            yield at_most(
+                f"worker CPU for 1,000 tiny jobs: against {name}",
+                median(costs),
+                target,
+                unit="×",
+                measured=f"{middle('pressroom', 'cpu'):.2f} s = {of_rounds(costs)} ×",
+                beside=f"{middle(name, 'cpu'):.2f} s",
+            )
+
+
+def table_of_all(found: dict[str, list[Drained]]) -> str:
+    """Every system's figures, as Markdown."""
+    lines = ["| system | jobs/s | worker CPU s / 1,000 | receives a job | deletes a job |", "|---|---|---|---|---|"]
+    for name, drains in found.items():
+        of = {what: median(getattr(each, what) for each in drains) for what in ("pace", "cpu", "receives", "deletes")}
+        lines.append(f"| {name} | {of['pace']:.0f} | {of['cpu']:.2f} | {of['receives']:.3f} | {of['deletes']:.3f} |")
+    return "\n".join(lines)
+
+
+def measure_drain(ground: Ground, asked: Asked) -> Iterator[Row | str]:
+    systems: list[System] = [Pressroom()]
+    if asked.against:
+        systems.append(Pressroom(name="other checkout", checkout=asked.against))
+    systems += [peer for peer in PEERS if not asked.peers or peer.name in asked.peers]
+    found = by_turns(ground, systems, asked.rounds)
+    yield from rows(found)
+    yield table_of_all(found)
+
+
+def measure_requests(ground: Ground, asked: Asked) -> Iterator[Row | str]:
+    """Counted from the submission to the last delete; that figure has no noise, so one round will do."""
+    own = Pressroom()
+    for what, one_by_one, target, floor in (("one by one", True, 1.25, "1.2"), ("in a batch", False, 0.35, "0.3")):
+        with own.worker(ground) as worker:
+            own.warm(ground)
+            drained = drain_by(ground, own, worker, own.jobs_at_once, one_by_one=one_by_one)
+        total = drained.sends + drained.receives + drained.deletes
+        parts = f"{drained.sends:.3f} + {drained.receives:.3f} + {drained.deletes:.3f}"
+        yield at_most(
+            f"SQS requests a job, submitted {what}", total, target, measured=f"{total:.3f} = {parts}", beside=f"floor {floor}"
+        )
+
+
+def measure_growth(ground: Ground, asked: Asked) -> Iterator[Row | str]:
+    """What a job costs the worker with ten times as many waiting behind it. (The SQS server's own lists are its own affair.)"""
+    own = Pressroom()
+    cpu, requests = [], []
+    for _ in range(asked.rounds):
+        few, many = drain(ground, own), drain(ground, own, waiting=9_000)
+        cpu.append(many.cpu / few.cpu)
+        requests.append((many.receives + many.deletes) / (few.receives + few.deletes))
+    yield at_most("a job's CPU with 10,000 waiting, against 1,000", median(cpu), 1.1, unit="×", measured=f"{of_rounds(cpu)} ×")
+    yield at_most("its requests", median(requests), 1.1, unit="×", measured=f"{of_rounds(requests)} ×")
+
+
+def measure_monitor(ground: Ground, asked: Asked) -> Iterator[Row | str]:
+    """The monitor on a MongoDB of its own, which is stopped (SIGSTOP: it takes connections and answers nothing) or goes."""
+    own = Pressroom()
+    paces = []
+    with ground.second_mongod() as (uri, server):
+        for _ in range(asked.rounds):
+            with own.worker(ground, MONITOR_URL=uri) as worker:
+                own.warm(ground)
+                going = drain_by(ground, own, worker, own.jobs_at_once)
+                server.process.send_signal(signal.SIGSTOP)
+                try:
+                    stopped = drain_by(ground, own, worker, own.jobs_at_once)
+                finally:
+                    server.process.send_signal(signal.SIGCONT)
+            paces.append(stopped.pace / going.pace)
+    yield at_least("drain with the monitor's store stopped", median(paces), 0.95, measured=f"{of_rounds(paces)} ×")
