@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from inspect import isclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -133,11 +133,21 @@ def _form(model: type[BaseModel], steps: Sequence[str | int]) -> str:
 def _models_on(model: type[BaseModel], steps: Sequence[str | int]) -> Iterator[type[BaseModel]]:
     """The models that one passes on the way along `steps`."""
     for step in steps:
+        if isinstance(step, int):  # an entry of the list that the step before led to
+            continue
         field = _field(model, str(step))
-        if field is None or not (isclass(field.annotation) and issubclass(field.annotation, BaseModel)):
+        inner = _model_in(field.annotation) if field is not None else None
+        if inner is None:
             return
-        model = field.annotation
+        model = inner
         yield model
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The model of a field: itself, the one of a list's entries, or the one that may be left out."""
+    if isclass(annotation) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
 
 
 def _field(model: type[BaseModel], sent_name: str) -> FieldInfo | None:

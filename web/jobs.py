@@ -95,6 +95,10 @@ class CreateQuery(Shape):
                 "type": "resumes",
                 "payload": {"action": "CREATE", "resumeId": "cv-2026", "data": {"basics": {"name": "Ada Lovelace"}}},
             },
+            "A resume as a PDF": {
+                "type": "documents",
+                "payload": {"resume": {"basics": {"name": "Ada Lovelace", "label": "Analyst"}}, "template": "modern"},
+            },
             "Later, and tell me": {
                 "type": "articles",
                 "payload": {"topic": "What to sow in March"},

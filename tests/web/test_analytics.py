@@ -61,7 +61,7 @@ def test_events_sent_again_under_their_key_are_one_job(client: FlaskClient, data
         ({**VIEW, "at": ago(minutes=-6)}, "events[1].at", "at most 5 minutes ahead"),
         ({**VIEW, "data": {"nested": {}}}, "events[1].data", "a text of at most 300"),
         ({**VIEW, "data": {str(n): n for n in range(17)}}, "events[1].data", "at most 16 entries"),
-        ({**VIEW, "sessionId": "x"}, "events[1].sessionId", "unknown field: leave it out"),
+        ({**VIEW, "sessionId": "x"}, "events[1].sessionId", "leave it out; known here are event, subject, at, data"),
     ],
 )
 def test_what_is_wrong_with_an_event_is_named(client: FlaskClient, event: Any, field: str, words: str) -> None:
