@@ -55,6 +55,13 @@ class Settings(BaseSettings):
     queue_prefix: str = Field(
         default="", pattern=r"^[A-Za-z0-9_-]{0,40}$", description="Stands before every queue's name: `staging-`."
     )
+    broker: Literal["sqs", "none"] = Field(
+        default="sqs",
+        description="`sqs`: jobs travel through SQS to workers. `none`: web processes run the jobs themselves, without SQS.",
+    )
+    web_slots: int = Field(
+        default=4, ge=1, le=64, description="With `BROKER=none`: the most jobs of a kind that a web process runs at once."
+    )
     sqs_wait_time_seconds: int = Field(
         default=20, ge=0, le=SQS_LONGEST_WAIT_SECONDS, description="How long a receive waits for a message (long poll)."
     )
@@ -152,7 +159,9 @@ class Settings(BaseSettings):
         description="`on`: addresses that users name (webhooks, videos) may lead to this machine itself, for trying things out.",
     )
     video_most_bytes: int = Field(
-        default=2 * 1024**3, ge=1024, description="The largest video that is fetched from an address that a user names, in bytes."
+        default=2 * 1024**3,
+        ge=1024,
+        description="The largest video that is fetched from an address that a user names, in bytes.",
     )
     open_streams: int = Field(
         default=400,
@@ -218,6 +227,11 @@ class Settings(BaseSettings):
         """The URL given outright for the queue of `kind` (`SQS_ARTICLES_QUEUE_URL`, or `SQS_ARTICLE_QUEUE_URL`), if one is."""
         names = (f"SQS_{word}_QUEUE_URL" for word in (kind.upper(), kind.upper().removesuffix("S")))
         return next((os.environ[name] for name in names if os.environ.get(name)), None)
+
+    @property
+    def uses_sqs(self) -> bool:
+        """Whether SQS carries the jobs; else the web processes run them."""
+        return self.broker == "sqs"
 
     @property
     def provider_name(self) -> str:

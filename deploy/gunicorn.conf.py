@@ -20,20 +20,25 @@ worker_class = "gthread"
 threads = 32 + configured.open_streams  # started as they are needed
 worker_connections = 1_000 + threads
 keepalive = 75  # longer than a load balancer's 60, so that it never sends into a connection that we are closing
-graceful_timeout = 20
+graceful_timeout = 20 if configured.uses_sqs else 30 + int(configured.shutdown_grace_seconds)  # then the jobs here have that time
 timeout = 120
 control_socket_disable = True  # several webs of one user would share one
 
 
 def post_worker_init(worker):
-    """Nobody waits for messages to be named. At SIGTERM streams end first: gunicorn waits for answers, theirs have no end."""
+    """Nobody waits for messages to be named. At SIGTERM streams end first: gunicorn waits for answers, theirs have no end.
+
+    With `BROKER=none` the jobs that run here are left meanwhile.
+    """
     from jobs.naming import naming
+    from web import inside  # in the worker only
 
     naming().start()
     leave = signal.getsignal(signal.SIGTERM)
 
     def end_streams_and_leave(number, frame):
         _end_streams()
+        inside.begin_to_leave()
         leave(number, frame)
 
     signal.signal(signal.SIGTERM, end_streams_and_leave)
@@ -43,6 +48,13 @@ def post_worker_init(worker):
 def worker_int(worker):
     """Ctrl-C: the process can't end before its threads do."""
     _end_streams()
+
+
+def worker_exit(server, worker):
+    """The process ends once its jobs are left."""
+    from web import inside
+
+    inside.wait_until_left()
 
 
 def _end_streams():

@@ -23,6 +23,7 @@ from queues.clients import QueueError
 from queues.queue import Outgoing, dead_letters_of
 from queues.steps import Step, reached
 from queues.wire import JobMessage, attributes
+from settings import settings
 
 log = structlog.get_logger()
 
@@ -94,7 +95,12 @@ def _follow(job: Job, effect: Effect) -> str | None:
 
 
 def _send_dead_letter(job: Job, effect: Effect) -> None:
-    """A message as the job's own, with the reason: sent back to the queue by anybody's tool, it starts the job over."""
+    """A message as the job's own, with the reason: sent back to the queue by anybody's tool, it starts the job over.
+
+    Without SQS there is none: the failed job itself stands with the dead letters.
+    """
+    if not settings().uses_sqs:
+        return
     reason = {"Reason": {"DataType": "String", "StringValue": effect["reason"][:REASON_CHARACTERS]}}
     body = JobMessage(job.id, job.user_id, job.kind).body()
     dead_letters_of(job.kind).send(Outgoing(body, attributes(job.kind, job.priority) | reason))

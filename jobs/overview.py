@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jobs.backlog import Backlog, backlogs
+from jobs.depths import depths
 from jobs.draining import Drain, drains
 from jobs.pauses import Pause, pauses
 from jobs.workers import workers
 from queues.catalogue import Kind
-from queues.status import KindDepth, depths
+from queues.status import KindDepth
 
 
 @dataclass(frozen=True, kw_only=True)

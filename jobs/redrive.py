@@ -30,6 +30,7 @@ from jobs.store import store
 from queues.browsing import Browser
 from queues.clients import QueueMissing
 from queues.queue import Message, Outgoing, dead_letters_of, queue_for
+from settings import settings
 
 log = structlog.get_logger()
 
@@ -167,7 +168,8 @@ class Round:
             try:
                 outcome.busy = browser.queue.depth().in_flight
             except QueueMissing:
-                outcome.missing.append(browser.queue.name)
+                if settings().uses_sqs:
+                    outcome.missing.append(browser.queue.name)
                 raise
             read = 0
             for messages in self._unless_stopped(browser.pages(), outcome):

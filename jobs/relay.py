@@ -36,6 +36,7 @@ from jobs.store import store
 from queues.catalogue import kind_named
 from queues.clients import QueueError
 from queues.queue import queue_for
+from settings import settings
 
 log = structlog.get_logger()
 
@@ -194,6 +195,9 @@ class Relay:
         if not unsent and not sent:
             self._short.pop(kind, None)
             return
+        if not settings().uses_sqs:  # what stands in line in MongoDB is not lost
+            self._send("sent", unsent)
+            return
         shown = sum(queue_for(kind, lane).count() for lane in kind_named(kind).lanes)
         missing = self._missing(kind, sent - shown)
         self._send("sent", unsent)
@@ -221,6 +225,8 @@ class Relay:
             self._send_taken("sent", take_next(user_id, self.by))
 
     def _clear(self, kind: str) -> None:
+        if not settings().uses_sqs:
+            return
         if self._is_time(f"dead letters {kind}", self._pace.silent / 2) and (n := drop_settled(kind, self._stopping.is_set)):
             self._report.done["dead letters dropped"] += n
 

@@ -16,17 +16,18 @@ from time import monotonic
 
 import structlog
 
-from jobs import shares
+from jobs import here, shares
 from jobs.database import DatabaseUnavailable
 from jobs.dispatch import process_name
 from jobs.document import Job
-from jobs.naming import naming
+from jobs.naming import naming, write_names
 from queues.clients import QueueError, QueueUnavailable
 from queues.limits import MESSAGE_GROUP
 from queues.post import post
 from queues.queue import Outgoing, Queue, in_tens, queue_for
 from queues.steps import Step, reached
 from queues.wire import JobMessage, attributes
+from settings import settings
 
 log = structlog.get_logger()
 
@@ -61,6 +62,9 @@ def send(jobs: Sequence[Job]) -> Sent:
     except DatabaseUnavailable as error:
         log.warning("nothing is sent; MongoDB can't be asked for users' shares", jobs=len(jobs), reason=str(error))
         return sent
+    if not settings().uses_sqs:
+        _let_stand(allowed, sent)
+        return sent
     by_queue: dict[Queue, list[Job]] = defaultdict(list)
     for job in allowed:
         by_queue[queue_for(job.kind, job.priority)].append(job)
@@ -81,6 +85,17 @@ def send(jobs: Sequence[Job]) -> Sent:
 def send_next(user_id: str) -> None:
     """Send what the user's free places have room for."""
     send(shares.take_next(user_id, process_name()))
+
+
+def _let_stand(jobs: Sequence[Job], sent: Sent) -> None:
+    """Without SQS: a job that names a message stands in line, for whichever web process has room."""
+    by_dispatch: dict[int, dict[str, str]] = defaultdict(dict)
+    for job in jobs:
+        by_dispatch[job.dispatch["n"]][job.id] = f"{job.id}-{job.dispatch['n']}"
+    for n, messages in by_dispatch.items():
+        if write_names(messages, n=n):
+            sent.messages |= messages
+    here.woken.set()
 
 
 def _send_to(queue: Queue, jobs: Sequence[Job], sent: Sent) -> None:

@@ -11,9 +11,11 @@ from time import monotonic
 
 import structlog
 
+from jobs.database import DatabaseUnavailable
+from jobs.depths import depths
 from queues.catalogue import KINDS
 from queues.clients import QueueError
-from queues.status import KindDepth, depths
+from queues.status import KindDepth
 
 log = structlog.get_logger()
 
@@ -41,7 +43,7 @@ class QueueDepths:
     def _ask(self) -> Mapping[str, KindDepth] | None:
         try:
             return self._asking.submit(depths, KINDS.values()).result(PATIENCE_SECONDS)
-        except (QueueError, TooLate) as error:
+        except (QueueError, DatabaseUnavailable, TooLate) as error:
             log.warning("no depths of queues; SQS does not answer", reason=str(error) or "it takes too long")
             return None
 

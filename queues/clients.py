@@ -27,6 +27,8 @@ CONNECTIONS = 50
 THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestThrottled", "TooManyRequestsException", "KmsThrottled"})
 MISSING = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 
+WITHOUT_AWS = " (With BROKER=none no SQS is needed: web processes run the jobs themselves.)"
+
 IN_PLAIN_WORDS = {
     "QueueDeletedRecently": "it was deleted less than a minute ago, and SQS makes no new one of that name so soon. "
     "Try again in a minute.",
@@ -59,6 +61,10 @@ class QueueMissing(QueueError):
     """The queue does not exist. `python -m queues.provision` makes it."""
 
 
+class NoQueues(QueueMissing):
+    """There is no SQS by design (`BROKER=none`)."""
+
+
 class QueueRefused(QueueError):
     """SQS refuses the call: a missing right, wrong credentials, or a wrong value."""
 
@@ -82,6 +88,8 @@ def make_client(service: str, *, read_seconds: float = READ_SECONDS, connections
         tcp_keepalive=True,
         parameter_validation=False,  # a tenth of a request's time, for what the service checks anyway
     )
+    if service == "sqs" and not settings().uses_sqs:
+        raise NoQueues("BROKER=none: there are no queues, because web processes run the jobs. Unset BROKER to use SQS.")
     with translated(service.upper()), _making:
         try:
             return session().client(service, config=config)
@@ -113,9 +121,13 @@ def translated(what: str) -> Iterator[None]:
     except ClientError as error:
         raise _translate(what, error) from error
     except NoRegionError as error:
-        raise QueueRefused(f"{what}: no AWS region is set. Set AWS_REGION, as in AWS_REGION=eu-central-1.") from error
+        raise QueueRefused(
+            f"{what}: no AWS region is set. Set AWS_REGION, as in AWS_REGION=eu-central-1.{WITHOUT_AWS}"
+        ) from error
     except NoCredentialsError as error:
-        raise QueueRefused(f"{what}: no AWS credentials are found. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.") from error
+        raise QueueRefused(
+            f"{what}: no AWS credentials are found. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.{WITHOUT_AWS}"
+        ) from error
     except (HTTPClientError, BotoCoreError) as error:
         raise QueueUnavailable(f"{what}: {error}") from error
 

@@ -74,8 +74,9 @@ class Beat:
             if self._started:
                 return
             self._started = True
-        for name, loop in (("beat", self._keep_leases), ("beat-visibility", self._keep_invisible)):
-            Thread(target=loop, name=name, daemon=True).start()
+        Thread(target=self._keep_leases, name="beat", daemon=True).start()
+        if settings().uses_sqs:
+            Thread(target=self._keep_invisible, name="beat-visibility", daemon=True).start()
 
     def _keep_leases(self) -> None:
         ticking = Event()

@@ -20,8 +20,8 @@ SERVERS_OF_COMPOSE = {"mongo", "sqs", "queues", "door", "flower-door"}
 """What compose runs besides the Procfile's processes."""
 MODULES_OF_TASKS = {
     "__init__",
-    *("application", "attempt", "beat", "calls", "child", "child_process", "claiming", "hold", "intake", "job_task", "kinds"),
-    *("leaving", "liveness", "patience", "pool", "requests", "results", "run", "worker"),
+    *("application", "attempt", "attending", "beat", "calls", "child", "child_process", "claiming", "hold", "inside", "intake"),
+    *("job_task", "kinds", "leaving", "liveness", "patience", "pool", "requests", "results", "run", "worker"),
 }
 """Modules of `tasks/` that are no kind."""
 TABLE_ROW = re.compile(r"^\| *`([A-Z][A-Z0-9_]*)` *\|([^|]*)\|", re.MULTILINE)

@@ -19,6 +19,7 @@ from web import (
     events,
     health,
     identity,
+    inside,
     jobs,
     kinds,
     media,
@@ -79,6 +80,7 @@ def create_app() -> Flask:
     ):
         app.register_blueprint(concept.blueprint)
     pages.register(app)
+    inside.start_if_wanted()
     return app
 
 

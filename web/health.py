@@ -11,6 +11,7 @@ from jobs.database import DatabaseUnavailable, database
 from queues.catalogue import KINDS
 from queues.clients import QueueError, QueueMissing, QueueRefused
 from queues.queue import queue_for
+from settings import settings
 from web.operations import Operation, Reply, describe
 from web.problems import RETRY_AFTER_SECONDS, Problem
 from web.render import Shape, answer
@@ -30,7 +31,7 @@ class Ready(Alive):
     """What the process needs answers too."""
 
     mongodb: Literal["ok"] = "ok"
-    sqs: Literal["ok"] = "ok"
+    sqs: Literal["ok", "none"] = "ok"
 
 
 @blueprint.get("/healthz")
@@ -59,7 +60,7 @@ def alive() -> Response:
 def ready() -> Response:
     if away := [*_mongodb_faults(), *_sqs_faults()]:
         raise Problem(503, "Not ready. " + " ".join(away), headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-    return answer(Ready())
+    return answer(Ready(sqs="ok" if settings().uses_sqs else "none"))
 
 
 def _mongodb_faults() -> list[str]:
@@ -71,6 +72,8 @@ def _mongodb_faults() -> list[str]:
 
 
 def _sqs_faults() -> list[str]:
+    if not settings().uses_sqs:
+        return []
     for kind in KINDS:
         try:
             queue_for(kind).attributes()

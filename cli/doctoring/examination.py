@@ -10,7 +10,7 @@ from cli.doctoring import installation, queues, services, work
 from cli.doctoring.findings import Check, Fault, Finding, State
 from cli.doctoring.subject import Subject
 from jobs.database import DatabaseUnavailable
-from queues.clients import QueueError
+from queues.clients import NoQueues, QueueError
 
 CHECKS = (
     Check("settings", "they can be used", installation.settings_fit),
@@ -48,6 +48,8 @@ def examine(subject: Subject, checks: Iterable[Check] = CHECKS) -> Iterator[Find
 def _look(check: Check, subject: Subject) -> Finding:
     try:
         faults = [*check.look(subject)]
+    except NoQueues:
+        return Finding(check, State.NOT_CHECKED, reason="not checked, because BROKER=none uses no SQS")
     except (QueueError, DatabaseUnavailable, PyMongoError) as error:
         faults = [Fault(f"it could not be looked at: {str(error).splitlines()[0][:200]}.", "Try again in a moment.")]
     if not faults:

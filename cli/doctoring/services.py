@@ -16,7 +16,7 @@ from cli.doctoring.findings import Fault
 from cli.doctoring.subject import Subject, code_of
 from jobs.errors import JobError
 from providers.choice import provider_named
-from queues.clients import QueueError
+from queues.clients import NoQueues, QueueError
 from settings import settings
 
 MOST_SECONDS_OFF = 2
@@ -70,6 +70,8 @@ def sqs_answers(subject: Subject) -> Iterator[Fault]:
     first = subject.expected[0]
     try:
         subject.sqs.get_queue_url(QueueName=first.queue.name)
+    except NoQueues:  # by design
+        raise
     except (QueueError, NoRegionError) as error:
         yield Fault(f"{_line(error)}.", "Correct the variable that it names." if "Set " not in str(error) else "")
     except NoCredentialsError:
