@@ -12,15 +12,15 @@ from jobs.store import store
 log = structlog.get_logger()
 
 
-def retry(job_id: str) -> Job | None:
-    """The job, waiting again and sent. None: its state forbids that, or there is no such job.
+def retry(job_id: str, *, operator: str | None = None) -> Job | None:
+    """The job, waiting again and sent. None: its state forbids that, or there is no such job. Its history names the `operator`.
 
     With SQS away it is started over all the same, and the relay sends it.
 
     Raises:
         DatabaseUnavailable: as far as we know, it was not started over.
     """
-    job = store().requeue(job_id, by=process_name())
+    job = store().requeue(job_id, by=process_name(), operator=operator)
     if job is None:
         return None
     log.info("job started over", **job.log_context())

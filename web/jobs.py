@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import structlog
 from flask import Blueprint, Response
 from pydantic import ConfigDict, Field
 
@@ -34,6 +35,8 @@ from web.requestlog import about
 
 MOST_JOBS_A_PAGE = 100
 MOST_WAIT_SECONDS = 20
+
+log = structlog.get_logger("web")
 
 blueprint = Blueprint("jobs", __name__)
 
@@ -199,6 +202,8 @@ def cancel(job_id: str) -> Response:
     asked = store().request_cancel(job.id, job.user_id)
     if asked is None:
         raise _forbidden(job.id, "only a job that is not over can be cancelled")
+    if (operator := _operator_of(job)) is not None:
+        log.info("job cancelled by an operator", by=operator, **job.log_context())
     return accepted(JobShape.of(asked), job_path(job.id))
 
 
@@ -216,10 +221,19 @@ def cancel(job_id: str) -> Response:
 def retry(job_id: str) -> Response:
     job = asked_job(job_id)
     drains().refuse_order(job.kind)
-    waiting = start_over(job.id)
+    operator = _operator_of(job)
+    waiting = start_over(job.id, operator=operator)
     if waiting is None:
         raise _forbidden(job.id, "only a job that is failed, expired or cancelled can be retried")
+    if operator is not None:
+        log.info("job started over by an operator", by=operator, **job.log_context())
     return accepted(JobShape.of(waiting, forecasts().of(waiting)), job_path(job.id))
+
+
+def _operator_of(job: Job) -> str | None:
+    """Who acts upon another's job; None: it is the user's own."""
+    user = current_user()
+    return None if user.id == job.user_id else user.id
 
 
 def _forbidden(job_id: str, rule: str) -> Problem:

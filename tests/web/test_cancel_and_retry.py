@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from jobs.life import FINAL, OPEN, Status
+from jobs.roles import Role
 from queues.queue import queue_for
 from tests.conftest import NOWHERE
 from tests.jobs.jobs import document
@@ -117,6 +118,14 @@ def test_jobs_of_others_and_of_nobody_are_not_there(signed_in: Any, database: An
         answer = client.post(f"/api/jobs/{job_id}/{verb}")
         assert (answer.status_code, answer.get_json()["detail"]) == (404, "There is no such job.")
     assert database.jobs.find_one({"_id": theirs["_id"]})["version"] == 1
+
+
+def test_an_operator_may_act_upon_anothers_job_and_its_history_names_him(signed_in: Any, database: Any) -> None:
+    theirs = document(Status.FAILED, user_id="ada")
+    database.jobs.insert_one(theirs)
+    assert signed_in("olga", Role.OPERATOR).post(f"/api/jobs/{theirs['_id']}/retry").status_code == 202
+    entry = database.jobs.find_one({"_id": theirs["_id"]})["history"][-1]
+    assert (entry["verb"], entry["by"]) == ("requeue", "olga")
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
