@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jobs.document import Job
-from jobs.life import Status
+from jobs.life import WAITING, Status
+from jobs.pauses import Pause
 
 WAITS_FOR: Mapping[str, str] = {
     "provider_outage": "The AI provider is down. The job goes on by itself once it answers again.",
@@ -43,8 +44,10 @@ def what_to_do(code: str) -> str:
     return WHAT_TO_DO.get(code, "Retry it in a while.")
 
 
-def why_it_waits(job: Job) -> str:
-    """Why a job does not start yet; empty where it waits for nothing but its turn."""
+def why_it_waits(job: Job, pause: Pause | None = None) -> str:
+    """Why a job does not start yet; empty where it waits for nothing but its turn. `pause`: its queue's, if it is paused."""
+    if pause is not None and job.status in WAITING and not job.waiting_for:
+        return f"Nothing of this kind is started just now: {pause.reason}. It goes on by itself afterwards."
     reason = (job.waiting_for or {}).get("reason")
     if reason:
         return WAITS_FOR.get(reason, f"It waits for {str(reason).replace('_', ' ')}.")

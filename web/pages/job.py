@@ -11,6 +11,7 @@ from jobs.draining import drains
 from jobs.forecast import forecasts
 from jobs.life import TRANSITIONS, Status
 from jobs.media import media_of
+from jobs.pauses import pauses
 from jobs.retry import retry as start_over
 from jobs.roles import Role
 from jobs.store import store
@@ -44,7 +45,7 @@ def job(job_id: str) -> str:
         article_html=as_html(_below_title(made["content"])) if made else "",
         text_html=as_html(_below_title(text)) if text else "",
         media=media_of(found),
-        waits=why_it_waits(found),
+        waits=why_it_waits(found, pauses().known().get(found.kind)),
         remedy=what_to_do(found.error["code"]) if found.error else "",
         forecast=forecasts().of(found),
         moments=timeline(found.history),

@@ -9,7 +9,7 @@ from jobs.document import Job
 from queues.catalogue import KINDS
 from web.pages.words import seconds_between
 
-NAMES_A_THING = ("topic", "prompt", "subject", "title", "resumeId", "to", "mediaUrl", "videoUrl", "url", "jobId")
+NAMES_A_THING = ("topic", "prompt", "subject", "title", "resumeId", "to", "videoUrl", "mediaUrl", "url")
 """Fields of payloads that say what the job is about, the best first."""
 MOST_CHARACTERS = 140
 ONE_OF: Mapping[str, str] = {"analytics": "Analytics"}
@@ -43,6 +43,8 @@ def subject(job: Job) -> str:
     for name in NAMES_A_THING:
         if isinstance(found := job.payload.get(name), str) and found.strip():
             return _line(found)
+    if isinstance(made_from := job.payload.get("jobId"), str):
+        return f"{one(job.kind)} for job {made_from[:8]}"
     for listed in (found for found in job.payload.values() if isinstance(found, list)):
         if listed and all(isinstance(each, str) for each in listed):
             return _line(", ".join(listed))

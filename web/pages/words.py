@@ -37,6 +37,14 @@ def lasting(seconds: float | None) -> str:
     return " ".join(parts[:2])
 
 
+def about(seconds: float | None) -> str:
+    """A length of time by its largest unit alone."""
+    if seconds is None:
+        return "–"
+    size = next((size for _, size in UNITS if seconds >= size), 1)
+    return lasting(seconds // size * size)
+
+
 def ago(moment: datetime | None) -> Markup:
     """A time as it lies from now; the page's script keeps it right, and shows the whole of it in the reader's own zone."""
     if moment is None:
@@ -107,6 +115,7 @@ FILTERS = {
     "at": at,
     "on": on,
     "lasting": lasting,
+    "about": about,
     "size": size,
     "amount": amount,
     "money": money,
