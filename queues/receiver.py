@@ -22,7 +22,7 @@ from queues.per_minute import PerMinute
 from queues.queue import Message, Queue, queue_for
 from queues.steps import Step, reached
 from queues.turns import Turns
-from queues.wire import MalformedMessage, UnknownVersion, decode
+from queues.wire import JobMessage, MalformedMessage, UnknownVersion, decode
 from settings import settings
 
 log = structlog.get_logger()
@@ -171,24 +171,29 @@ class Receiver:
         self._stopped.wait(random.uniform(longest / 2, longest))
 
     def _take(self, queue: Queue, message: Message) -> None:
-        try:
-            job = decode(message.body, message.message_id)
-            if job.kind != self.kind:
-                raise MalformedMessage(f"field type is {job.kind!r}, but this is the queue of {self.kind}")
-        except MalformedMessage as error:
-            self._held.turn_away(queue, message, self.kind, self._answer(message, error))
+        said = read(self.kind, message)
+        if isinstance(said, JobMessage):
+            reached(Step.RECEIVED, said.job_id)
+            self._held.arrive(queue, message, said)
         else:
-            reached(Step.RECEIVED, job.job_id)
-            self._held.arrive(queue, message, job)
-
-    def _answer(self, message: Message, error: MalformedMessage) -> Settlement:
-        if isinstance(error, UnknownVersion) and message.receive_count < kind_named(self.kind).max_receives:
-            log.warning("a message of a newer release waits for its worker", kind=self.kind, reason=str(error)[:200])
-            return Visible(UNKNOWN_VERSION_SECONDS)
-        return SetAside(str(error))
+            self._held.turn_away(queue, message, self.kind, said)
 
     def _let_go(self, queue: Queue, messages: list[Message]) -> None:
         try:
             queue.change_visibility({message.receipt_handle: 0 for message in messages})
         except QueueError as error:
             log.warning("messages received too late come again later", kind=self.kind, reason=str(error))
+
+
+def read(kind: str, message: Message) -> JobMessage | Settlement:
+    """What a message of the queue of `kind` says, or what becomes of one that nobody here can read."""
+    try:
+        said = decode(message.body, message.message_id)
+        if said.kind != kind:
+            raise MalformedMessage(f"field type is {said.kind!r}, but this is the queue of {kind}")
+    except MalformedMessage as error:
+        if isinstance(error, UnknownVersion) and message.receive_count < kind_named(kind).max_receives:
+            log.warning("a message of a newer release waits for its worker", kind=kind, reason=str(error)[:200])
+            return Visible(UNKNOWN_VERSION_SECONDS)
+        return SetAside(str(error))
+    return said

@@ -87,8 +87,8 @@ class Settler:
 def _carry_out(settled: list[Delivery]) -> None:
     """Setting aside comes last: a dead-letter queue that does not answer holds up nobody's acknowledgement in this round."""
     _delete(delivery for delivery in settled if isinstance(delivery.settlement, Delete))
-    _change_visibility(delivery for delivery in settled if isinstance(delivery.settlement, Visible))
-    _delete(delivery for delivery in settled if _is_set_aside(delivery))
+    put_off(delivery for delivery in settled if isinstance(delivery.settlement, Visible))
+    _delete(delivery for delivery in settled if is_set_aside(delivery))
 
 
 def _delete(settled: Iterable[Delivery]) -> None:
@@ -97,7 +97,8 @@ def _delete(settled: Iterable[Delivery]) -> None:
         _failed("delete messages", those, partial(queue.delete, handles))
 
 
-def _change_visibility(settled: Iterable[Delivery]) -> None:
+def put_off(settled: Iterable[Delivery]) -> None:
+    """Have messages come again when their settlements, each a `Visible`, say. Where that fails, who asked to know is told."""
     for queue, those in _by_queue(settled):
         seconds = {
             delivery.message.receipt_handle: delivery.settlement.seconds
@@ -116,7 +117,8 @@ def _tell_failed(delivery: Delivery) -> None:
         log.exception("nobody was told of a failed visibility change", job_id=delivery.job.job_id)
 
 
-def _is_set_aside(delivery: Delivery) -> bool:
+def is_set_aside(delivery: Delivery) -> bool:
+    """Whether the delivery was to be set aside, and the dead-letter queue has taken it."""
     reason = delivery.settlement.reason if isinstance(delivery.settlement, SetAside) else None
     return reason is not None and set_aside(delivery.job.kind, delivery.message, reason, delivery.job.job_id)
 

@@ -52,11 +52,14 @@ def is_leaving() -> bool:
     return _leaving.is_set()
 
 
-def leave(count_busy: Callable[[], int]) -> None:
-    """Return once nothing runs here any more that is worth waiting for. `count_busy` tells how many slots work."""
+def leave(count_busy: Callable[[], int], *, grace_seconds: float | None = None) -> None:
+    """Return once nothing runs here any more that is worth waiting for. `count_busy` tells how many slots work.
+
+    Calls under way get `grace_seconds`, or `SHUTDOWN_GRACE_SECONDS`.
+    """
     _leaving.set()
     receipt.running = len(beat().held())
-    deadline = monotonic() + settings().shutdown_grace_seconds
+    deadline = monotonic() + (settings().shutdown_grace_seconds if grace_seconds is None else grace_seconds)
     while True:
         _hand_back([held for held in beat().held() if held.hold.hand_back()])
         given_up = sum(held.hold.end in ("handed back", "lost") for held in beat().held())
@@ -73,10 +76,20 @@ def leave(count_busy: Callable[[], int]) -> None:
     _hand_back(late)
 
 
-def let_go() -> None:
-    """What was received and not begun goes to another worker; what was decided reaches SQS; the receipt is written."""
+def come_back() -> None:
+    """Work again: the process was told to stop for a while only, as that of a Lambda function is."""
+    _leaving.clear()
+
+
+def release() -> None:
+    """Let what was received and not begun go to another worker."""
     _replace_last_receives()
     deliveries().release()
+
+
+def let_go() -> None:
+    """What was received and not begun goes to another worker; what was decided reaches SQS; the receipt is written."""
+    release()
     if not settler().flush(FLUSH_SECONDS):
         log.warning("not every acknowledgement reached SQS; those messages come again, to no effect")
     log.info("worker left", finished=receipt.running - receipt.handed_back, handed_back=receipt.handed_back)

@@ -21,7 +21,7 @@ SERVERS_OF_COMPOSE = {"mongo", "sqs", "queues", "door", "flower-door"}
 MODULES_OF_TASKS = {
     "__init__",
     *("application", "attempt", "attending", "beat", "calls", "child", "child_process", "claiming", "hold", "inside", "intake"),
-    *("job_task", "kinds", "leaving", "liveness", "patience", "pool", "requests", "results", "run", "worker"),
+    *("job_task", "kinds", "leaving", "liveness", "on_lambda", "patience", "pool", "requests", "results", "run", "worker"),
 }
 """Modules of `tasks/` that are no kind."""
 TABLE_ROW = re.compile(r"^\| *`([A-Z][A-Z0-9_]*)` *\|([^|]*)\|", re.MULTILINE)
