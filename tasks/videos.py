@@ -33,7 +33,9 @@ class AnyVideo(Payload):
 
     trial = VideoRequest.trial
 
-    prompt: Prompt | None = Field(default=None, description="What the video shows.")
+    prompt: Prompt | None = Field(
+        default=None, description="What the video shows.", examples=["Waves rolling onto a quiet beach"]
+    )
     video_url: PublicUrl | None = Field(
         default=None,
         description="An address on the public internet that leads to a video's file, to be fetched and transcoded.",

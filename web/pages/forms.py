@@ -193,6 +193,10 @@ class _Reader:
         said, can_be_null = self._plain(schema)
         form, holds, choices = self._form(said)
         default = said.get("default")
+        if form == "choice" and default is None and not is_required:
+            form = "pick"  # which can be left empty
+        if form == "area" and name.lower().endswith("url"):
+            form = "text"
         example = next(iter(said.get("examples", [])), example)
         return Field(
             name=path,
