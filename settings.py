@@ -138,6 +138,11 @@ class Settings(BaseSettings):
         '"openai/*": {"images": 0.04}}`, of `input_tokens`, `output_tokens`, `images`, `video_seconds` and `seconds` (of the '
         "provider's work). Unset: no costs are known.",
     )
+    job_analytics: Literal["on"] | None = Field(
+        default=None,
+        description="`on`: each job's end is counted at `GET /api/analytics`, as `articles.completed`; "
+        "it costs a small job of its own.",
+    )
     cloudwatch_metrics: Literal["on"] | None = Field(
         default=None, description="`on`: a relay sends metrics to CloudWatch each minute, in the namespace `Pressroom`."
     )
@@ -156,7 +161,8 @@ class Settings(BaseSettings):
     mail_from: str | None = Field(default=None, description="Who mails are from: `Pressroom <noreply@example.org>`.")
     allow_private_urls: Literal["on"] | None = Field(
         default=None,
-        description="`on`: addresses that users name (webhooks, videos) may lead to this machine itself, for trying things out.",
+        description="`on`: addresses that users name (webhooks, videos) may lead to this machine itself, "
+        "for trying things out.",
     )
     video_most_bytes: int = Field(
         default=2 * 1024**3,

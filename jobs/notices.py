@@ -1,4 +1,4 @@
-"""What those hear who asked to be told of a job's end, as payloads of the kinds that tell them: `webhooks` and `emails`."""
+"""What those hear who want to know of a job's end, as payloads of the kinds that tell them."""
 
 from __future__ import annotations
 
@@ -31,3 +31,9 @@ def mail_notice(job: Job) -> dict[str, Any]:
     page = f"{settings().public_url}/jobs/{job.id}" if settings().public_url else ""
     data = {"kind": job.kind, "jobId": job.id, "subject": " ".join(str(subject or "").split())[:100], "url": page}
     return {"to": job.payload["userEmail"], "template": "completed", "data": data}
+
+
+def count_of_end(job: Job) -> dict[str, Any]:
+    """`{"events": […]}`: one event, whose subject is the kind and how it ended, as in `articles.completed`."""
+    assert job.finished_at is not None
+    return {"events": [{"event": "user_action", "subject": f"{job.kind}.{job.status}", "at": job.finished_at.isoformat()}]}

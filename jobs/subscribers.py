@@ -20,8 +20,9 @@ from jobs.document import Job, Progress
 from jobs.expressions import literal
 from jobs.life import Status
 from jobs.media import PICTURED
-from jobs.notices import mail_notice, webhook_notice
+from jobs.notices import count_of_end, mail_notice, webhook_notice
 from queues.catalogue import internal_kinds
+from settings import settings
 
 AT_THE_END = (
     *("status", "version", "progress", "attempts", "error", "result", "usage", "related_jobs"),
@@ -44,6 +45,8 @@ class Subscriber:
     """What the follower is ordered with, from the job as it was at its end."""
     is_shown: bool = False
     """Whether the job's user sees the follower among its related jobs."""
+    is_on: Callable[[], bool] = lambda: True
+    """Whether this installation wants it."""
 
 
 def is_given(path: str) -> Document:
@@ -70,13 +73,21 @@ SUBSCRIBERS: dict[str, Subscriber] = {
             payload=thumbnails_order,
             is_shown=True,
         ),
+        Subscriber(
+            name="analytics",
+            kind="analytics",
+            wants={"$in": ["$status", [Status.COMPLETED.value, Status.FAILED.value]]},
+            payload=count_of_end,
+            is_on=lambda: settings().job_analytics is not None,
+        ),
     )
 }
 
 
 def following() -> Document:
     """An expression: the job's effects, and those of its subscribers. For the last stage of a write, where `has_followers`."""
-    pending = [{"$cond": [subscriber.wants, [_effect(subscriber)], []]} for subscriber in SUBSCRIBERS.values()]
+    wanted = [subscriber for subscriber in SUBSCRIBERS.values() if subscriber.is_on()]
+    pending = [{"$cond": [subscriber.wants, [_effect(subscriber)], []]} for subscriber in wanted]
     return {"$concatArrays": ["$effects", *pending]}
 
 

@@ -12,6 +12,7 @@ from jobs.effects import perform_pending_of
 from jobs.life import Status
 from jobs.store import store
 from jobs.submit import Order, submit
+from tasks.kinds import payload_model
 from tests.jobs.jobs import TOKEN, document
 from tests.jobs.waiting import PAST, read
 
@@ -71,6 +72,18 @@ def test_every_end_of_a_job_is_told_to_the_address_of_its_order(end: str, databa
     assert webhook.payload["type"] == f"job.{status}"
     assert webhook.payload["data"]["status"] == status
     assert webhook.payload["timestamp"] == webhook.payload["data"]["finishedAt"]
+
+
+def test_ends_are_counted_where_that_is_wanted(database: Any, environment: Callable[..., None]) -> None:
+    environment(JOB_ANALYTICS="on")
+    job_id = put(database, status="processing")
+    assert store().fail(job_id, TOKEN, code="provider_refused", message="No bees.", retryable=False)
+    perform_pending_of(job_id)
+    (counting,) = [Job.from_document(found) for found in database.jobs.find({"kind": "analytics"})]
+    ended = read(job_id).finished_at
+    assert ended is not None
+    assert counting.payload["events"] == [{"event": "user_action", "subject": "articles.failed", "at": ended.isoformat()}]
+    payload_model("analytics").model_validate(counting.payload)
 
 
 @pytest.mark.parametrize("verb", UNENDED)
