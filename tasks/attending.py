@@ -15,6 +15,7 @@ from queues.deliveries import Delivery, deliveries
 from queues.queue import Message, Queue
 from queues.wire import JobMessage
 from tasks.kinds import task_of
+from tasks.leaving import is_leaving
 
 log = structlog.get_logger()
 
@@ -28,7 +29,10 @@ def hold(queue: Queue, message: Message, job: JobMessage) -> Delivery:
 
 
 def attend(delivery: Delivery, worker: str) -> None:
-    """Do what the delivery is there for, in this thread. It is settled afterwards, and how its job got on stands in the job."""
+    """Do what the delivery is there for, in this thread. It is settled afterwards, and how its job got on stands in the job.
+
+    With the process told to stop, what is not settled then is for `tasks.leaving.release`.
+    """
     task = task_of(delivery.job.kind)
     task.push_request(id=delivery.job.job_id, properties={"delivery_tag": delivery.tag}, hostname=worker, retries=0)
     try:
@@ -38,4 +42,5 @@ def attend(delivery: Delivery, worker: str) -> None:
         log.exception("a task broke out of its ritual", job_id=delivery.job.job_id)
     finally:
         task.pop_request()
-        deliveries().settle(delivery.tag)
+        if not is_leaving():  # then whoever hands the job back settles its delivery, or lets it go
+            deliveries().settle(delivery.tag)
