@@ -83,9 +83,9 @@ class Settings(BaseSettings):
         ge=1,
         description="The most jobs of a user that are in the queues or running at once; the others wait. Unset: no limit.",
     )
-    ai_provider: Literal["local", "service", "openai"] | None = Field(
+    ai_provider: Literal["local", "service", "openai", "replicate"] | None = Field(
         default=None,
-        description="`local`, `service` or `openai`. Unset: `service` if `AI_SERVICE_URL` is set, else `local`.",
+        description="`local`, `service`, `openai` or `replicate`. Unset: `service` if `AI_SERVICE_URL` is set, else `local`.",
     )
     ai_service_url: str | None = Field(
         default=None,
@@ -104,6 +104,19 @@ class Settings(BaseSettings):
     openai_base_url: str | None = Field(default=None, description="Base URL of a service that speaks OpenAI's API.")
     openai_text_model: str = Field(default="gpt-5.4-mini", description="Model that writes articles, if a job names none.")
     openai_image_model: str = Field(default="gpt-image-2.5-flare", description="Model that draws images, if a job names none.")
+    replicate_api_token: str | None = Field(default=None, description="Token of an account at Replicate.")
+    replicate_base_url: str = Field(
+        default="https://api.replicate.com/v1", description="Base URL of Replicate's API, or of what stands before it."
+    )
+    replicate_text_model: str = Field(
+        default="meta/meta-llama-3-70b-instruct", description="Replicate's model that writes articles, if a job names none."
+    )
+    replicate_image_model: str = Field(
+        default="black-forest-labs/flux-schnell", description="Replicate's model that draws images, if a job names none."
+    )
+    replicate_video_model: str = Field(
+        default="minimax/video-01", description="Replicate's model that makes videos, if a job names none."
+    )
     media_bucket: str | None = Field(
         default=None, description="S3 bucket for images and videos. Unset: MongoDB's GridFS keeps them."
     )
@@ -179,7 +192,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(default="text", description="`text` for people, `json` for machines.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="The least that is logged.")
 
-    @field_validator("ai_service_url", "openai_base_url", "public_url")
+    @field_validator("ai_service_url", "openai_base_url", "replicate_base_url", "public_url")
     @classmethod
     def _is_a_web_address(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
@@ -262,6 +275,8 @@ class Settings(BaseSettings):
             found.append("SMTP_URL needs MAIL_FROM: set it to the address that mails are from")
         if self.provider_name == "openai" and not self.openai_api_key:
             found.append("AI_PROVIDER=openai needs OPENAI_API_KEY: set it (any word will do for a service that asks for none)")
+        if self.provider_name == "replicate" and not self.replicate_api_token:
+            found.append("AI_PROVIDER=replicate needs REPLICATE_API_TOKEN: set it to a token of your account")
         if self.user_spending_limit is not None and not self.prices:
             found.append("USER_SPENDING_LIMIT needs PRICES: without them nothing is known to cost anything")
         return found

@@ -13,6 +13,7 @@ PROVIDERS = {
     "local": "providers.local:LocalProvider",
     "service": "providers.service:ServiceProvider",
     "openai": "providers.openai:OpenAIProvider",
+    "replicate": "providers.replicate:ReplicateProvider",
 }
 
 

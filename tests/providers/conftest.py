@@ -8,8 +8,10 @@ import pytest
 
 from devstack.ai_service import AiService
 from providers.openai import OpenAIProvider
+from providers.replicate import ReplicateProvider
 from providers.service import ServiceProvider
 from tests.openai_server import KEY, OpenAIServer
+from tests.replicate_server import TOKEN
 
 READ_SECONDS = 20.0
 
@@ -40,4 +42,17 @@ def openai_at(base_url: str, *, timeout_seconds: float = READ_SECONDS, api_key: 
         image_model="painter",
         timeout_seconds=timeout_seconds,
         keep_seconds=0,
+    )
+
+
+def replicate_at(url: str, *, timeout_seconds: float = READ_SECONDS, token: str = TOKEN) -> ReplicateProvider:
+    """The provider for Replicate's API at `url`, polling as fast as it can."""
+    return ReplicateProvider(
+        token=token,
+        url=url,
+        text_model="ours/writer",
+        image_model="ours/painter",
+        video_model="ours/filmer",
+        timeout_seconds=timeout_seconds,
+        poll_seconds=0.01,
     )

@@ -35,7 +35,8 @@ from providers.words import count_words
 from settings import Settings
 from tests.openai_server import OpenAIServer
 from tests.providers.calls import RecordingCall
-from tests.providers.conftest import openai_at, service_at
+from tests.providers.conftest import openai_at, replicate_at, service_at
+from tests.replicate_server import ReplicateServer
 
 ARTICLE = ArticleRequest(topic="Fantasy Football Strategies", word_count=400)
 IMAGE = ImageRequest(prompt="a lighthouse at dawn", size="192x128", style="woodcut")
@@ -71,14 +72,22 @@ def _openai() -> Iterator[Subject]:
 
 
 @contextmanager
+def _replicate() -> Iterator[Subject]:
+    with ReplicateServer() as server:
+        yield Subject(replicate_at(server.base_url), server, partial(replicate_at, server.base_url, timeout_seconds=0.2))
+
+
+@contextmanager
 def _guarded() -> Iterator[Subject]:
     yield Subject(GuardedProvider(LocalProvider.from_settings(Settings())))
 
 
 GUARDED = "local behind the guard"
-SUBJECTS = {"local": _local, "service": _service, "openai": _openai, GUARDED: _guarded}
-KINDS_OF = {"local": KINDS, "service": KINDS, "openai": ("articles", "images"), GUARDED: KINDS}
-BEHIND_A_NETWORK = ("service", "openai")
+SUBJECTS = {"local": _local, "service": _service, "openai": _openai, "replicate": _replicate, GUARDED: _guarded}
+KINDS_OF = {"local": KINDS, "service": KINDS, "openai": ("articles", "images"), "replicate": KINDS, GUARDED: KINDS}
+BEHIND_A_NETWORK = ("service", "openai", "replicate")
+KNOWS_KEYS = ("service", "openai")
+"""Those whose service, at least the one of these tests, generates once for an idempotency key."""
 
 
 @pytest.fixture(params=SUBJECTS)
@@ -324,7 +333,11 @@ def test_a_cancelled_job_does_not_wait_for_a_silent_service(subject: Subject, ki
 
 @pytest.mark.parametrize(
     ("make", "kind"),
-    [(make, kind) for name, make in (("service", service_at), ("openai", openai_at)) for kind in KINDS_OF[name]],
+    [
+        (make, kind)
+        for name, make in (("service", service_at), ("openai", openai_at), ("replicate", replicate_at))
+        for kind in KINDS_OF[name]
+    ],
 )
 def test_a_refused_connection_is_told_from_other_failures(make: Callable[[str], Provider], kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
@@ -336,7 +349,7 @@ def test_a_refused_connection_is_told_from_other_failures(make: Callable[[str], 
         provider.probe()
 
 
-@networked_every_kind
+@_each_kind(KNOWS_KEYS)
 def test_the_same_order_again_is_the_same_generation_where_the_service_promises_it(subject: Subject, kind: str) -> None:
     first = _order(subject.provider, kind, RecordingCall(idempotency_key="job-7"))
     again = _order(subject.provider, kind, RecordingCall(idempotency_key="job-7"))
