@@ -124,14 +124,17 @@ def _failed(settled: Sequence[Delivery]) -> list[str]:
 def _lines(records: Sequence[Record]) -> list[Line]:
     """The deliveries that the records are; those of a group, where an order is kept, in one line."""
     lines: dict[str, Line] = {}
+    put_back: dict[str, Visible] = {}
     for record in records:
         kind, queue = _origin(str(record["eventSourceARN"]))
         message = _message(record)
-        said = read(kind.name, message)
+        line = record["attributes"].get("MessageGroupId", "") if kind.fifo else message.message_id
+        said = put_back.get(line) or read(kind.name, message)
         if not isinstance(said, JobMessage):
             deliveries().turn_away(queue, message, kind.name, said)
+            if isinstance(said, Visible):  # what is behind it in its group waits with it
+                put_back[line] = said
             continue
-        line = record["attributes"].get("MessageGroupId", "") if kind.fifo else message.message_id
         lines.setdefault(line, []).append(hold(queue, message, said))
     return [*lines.values()]
 

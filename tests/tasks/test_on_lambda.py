@@ -128,14 +128,17 @@ def test_behind_a_failure_all_of_its_group_come_again_and_other_groups_are_done(
         payload = {"action": "CREATE", "resumeId": resume, "data": {}}
         return submit(Order(kind="resumes", payload=payload, user_id=user))
 
+    queue = queue_for("resumes")
+    newer = queue.send(Outgoing('{"version": "2"}', group="user-eve"))
+    behind = change("eve", "a")
     first, second, others = change("ada", "a"), change("ada", "b"), change("bob", "a")
     assert store().claim(first.id, kind="resumes", token="t", worker="w", message_id=first.message_id, seq=first.seq)
-    mapping = Mapping(queue_for("resumes"))
+    mapping = Mapping(queue)
     records = wait_for(lambda: (got := mapping.receive()) and got, "the messages")
-    while len(records) < 3:
+    while len(records) < 5:
         records += mapping.receive()
-    assert mapping.invoke(records) == {first.message_id, second.message_id}
-    assert [found(each).status for each in (second, others)] == [Status.QUEUED, Status.COMPLETED]
+    assert mapping.invoke(records) == {newer, behind.message_id, first.message_id, second.message_id}
+    assert [found(each).status for each in (behind, second, others)] == [Status.QUEUED, Status.QUEUED, Status.COMPLETED]
     assert store().hand_back(first.id, "t")
     again = wait_for(mapping.receive, "the group to come again")
     assert mapping.invoke(again) == set()

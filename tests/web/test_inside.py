@@ -118,13 +118,13 @@ def test_a_process_runs_jobs_of_all_sorts_and_leaves_what_runs_to_the_next_start
 
 
 def test_who_may_start_is_what_the_queue_would_give(alone: Any, environment: Callable[..., None]) -> None:
-    environment(USER_RUNNING_JOBS="1")
-    first, second = (submit(Order(kind="articles", payload={"topic": "Bees"}, user_id="ada")) for _ in range(2))
     changes = [
         submit(Order(kind="resumes", payload={"action": "CREATE", "resumeId": name, "data": {}}, user_id="bob"))
         for name in "ab"
     ]
-    assert [job.id for job in line().first(KINDS, NORMAL, 10)] == [first.id, changes[0].id]
+    environment(USER_RUNNING_JOBS="1")
+    first, second = (submit(Order(kind="articles", payload={"topic": "Bees"}, user_id="ada")) for _ in range(2))
+    assert [job.id for job in line().first(KINDS, NORMAL, 10)] == [changes[0].id, first.id]
     depth = line().depths([KINDS["articles"]])["articles"].total
     assert (depth.visible, depth.delayed) == (1, 1)
     claimed = store().claim(first.id, kind="articles", token="t", worker="w", message_id=first.message_id)
