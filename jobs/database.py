@@ -254,8 +254,7 @@ class Database:
                     raise
                 self._bring_validator_up_to_date()
             for name, indexes in INDEXES.items():
-                for index in indexes:
-                    self._make_index(name, index)
+                self._make_indexes(name, indexes)
             self._prepared = True
 
     def _bring_validator_up_to_date(self) -> None:
@@ -270,16 +269,20 @@ class Database:
                 raise DatabaseUnavailable("An index of the jobs is being built; this waits for it.") from error
             raise
 
-    def _make_index(self, collection: str, index: IndexModel) -> None:
-        """Make an index, in the place of one of that name which an earlier release described otherwise."""
+    def _make_indexes(self, collection: str, indexes: list[IndexModel]) -> None:
+        """Make a collection's indexes, each in the place of one of that name which an earlier release described otherwise."""
         try:
-            self._database[collection].create_indexes([index])
+            self._database[collection].create_indexes(indexes)
         except OperationFailure as error:
             if error.code not in INDEX_DIFFERS:
                 raise
+            if len(indexes) > 1:
+                for index in indexes:
+                    self._make_indexes(collection, [index])
+                return
             with suppress(OperationFailure):  # another process was quicker
-                self._database[collection].drop_index(index.document["name"])
-            self._database[collection].create_indexes([index])
+                self._database[collection].drop_index(indexes[0].document["name"])
+            self._database[collection].create_indexes(indexes)
 
 
 @cache
