@@ -5,6 +5,7 @@ A record's id and its file's key hold the lease token of the attempt that made i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -14,7 +15,7 @@ from jobs.expressions import NOW, new_or_kept
 from jobs.files import files
 from jobs.life import Status
 
-PICTURED = ("images", "videos")
+PICTURED = ("images", "videos", "documents")
 """The kinds whose jobs are followed by one that makes thumbnails of their results."""
 
 
@@ -92,6 +93,17 @@ def thumbnails_of(job: Job) -> list[MediaItem]:
     with available():
         made = [Job.from_document(found) for found in database().collection("jobs").find(wanted)]
     return media_of(max(made, key=lambda each: each.created_at)) if made else []
+
+
+def pictured(jobs: Iterable[Job]) -> frozenset[str]:
+    """The ids of those of these jobs that have thumbnails."""
+    followers = [follower for job in jobs if job.kind in PICTURED for follower in job.related_jobs]
+    if not followers:
+        return frozenset()
+    wanted = {"_id": {"$in": followers}, "kind": "thumbnails", "status": Status.COMPLETED.value}
+    with available():
+        found = database().collection("jobs").find(wanted, {"payload.jobId": 1})
+        return frozenset(str(each["payload"]["jobId"]) for each in found if each["payload"].get("jobId"))
 
 
 def _item(record: Document) -> MediaItem:

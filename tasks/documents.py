@@ -21,13 +21,33 @@ from tasks.resume_pdf.json_resume import JsonResume
 from tasks.resume_pdf.rendering import TEMPLATES, Template, as_pdf
 from tasks.run import Run
 
+EXAMPLE = {
+    "basics": {
+        "name": "Ada Lovelace",
+        "label": "Analyst",
+        "email": "ada@example.org",
+        "summary": "Writes programs for machines that are still to be built.",
+        "location": {"city": "London", "countryCode": "GB"},
+    },
+    "work": [
+        {
+            "name": "Analytical Engines",
+            "position": "Programmer",
+            "startDate": "1842-10",
+            "highlights": ["Published the first program, with notes three times as long as the paper"],
+        }
+    ],
+    "education": [{"institution": "University of London", "area": "Mathematics", "endDate": "1841"}],
+    "skills": [{"name": "Mathematics", "keywords": ["Bernoulli numbers", "Difference engines"]}],
+}
+
 
 class DocumentRequest(Payload):
     """A resume as a PDF: `resume` itself, or the `resumeId` of one that is stored."""
 
-    trial = {"resume": {"basics": {"name": "Ada Lovelace"}}}
+    trial = {"resume": EXAMPLE}
 
-    resume: JsonResume | None = Field(default=None, description="The resume, in the form of JSON Resume.")
+    resume: JsonResume | None = Field(default=None, description="The resume, as https://jsonresume.org/schema describes it.")
     resume_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = Field(
         default=None, description="Instead of `resume`: the id of one of your stored resumes, letters, digits, `_` and `-`."
     )

@@ -1,4 +1,4 @@
-"""Thumbnails: an image, or a frame of a video, in several small sizes."""
+"""Thumbnails: an image, a frame of a video, or the first page of a PDF, in several small sizes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,14 @@ from tasks.patience import patiently
 from tasks.results import Media
 from tasks.run import Run
 
+SHOWN = ("image/", "video/", "application/pdf")
+"""How the types begin of what thumbnails are made of."""
+
 Side = Annotated[int, Field(ge=16, le=1024)]
 
 
 class NothingToShow(InvalidPayload):
-    """This job has made no image and no video. Name one that has."""
+    """This job has made no image, no video and no PDF. Name one that has."""
 
 
 class ThumbnailRequest(Payload):
@@ -37,10 +40,10 @@ class ThumbnailRequest(Payload):
     trial = {"jobId": "send-test"}
 
     job_id: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
-        default=None, description="A completed job of yours that has made an image or a video."
+        default=None, description="A completed job of yours that has made an image, a video or a PDF."
     )
     media_url: PublicUrl | None = Field(
-        default=None, description="An address on the public internet that leads to an image or a video."
+        default=None, description="An address on the public internet that leads to an image, a video or a PDF."
     )
     sizes: list[Side] = Field(
         default=[160, 320, 640],
@@ -95,16 +98,16 @@ def _source(run: Run, request: ThumbnailRequest) -> Iterator[BinaryIO]:
 
 
 def _file_of(run: Run, job_id: str) -> BinaryIO:
-    """The first image or video that a job of the same user has made."""
+    """The first image, video or PDF that a job of the same user has made."""
     found = patiently(partial(store().get, job_id, run.job.user_id))
     if found is None:
         raise NothingToShow(f"You have no job {job_id}. Name one that is there.")
     if found.status is not Status.COMPLETED:
         raise NothingToShow(f"The job {job_id} is {found.status}. Thumbnails can be made once it is completed.")
     items = patiently(partial(media_of, found))
-    item = next((each for each in items if each.content_type.startswith(("image/", "video/"))), None)
+    item = next((each for each in items if each.content_type.startswith(SHOWN)), None)
     if item is None:
-        raise NothingToShow(f"The job {job_id} has made no image and no video. Name one that has.")
+        raise NothingToShow(f"The job {job_id} has made no image, no video and no PDF. Name one that has.")
     file = patiently(partial(files().open, item.key))
     if file is None:
         raise NothingToShow(f"What the job {job_id} has made is not kept any more.")

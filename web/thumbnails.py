@@ -29,7 +29,7 @@ class ThumbnailQuery(Shape):
 @describe(
     Operation(
         section="Jobs",
-        summary="Fetch a small picture of an image or a video",
+        summary="Fetch a small picture of what a job has made",
         detail="The smallest that is large enough, else the largest. 404 until it is made, a moment after the job's end. "
         "Where files lie in S3, the answer is a redirect to a link that holds for a while.",
         query=ThumbnailQuery,

@@ -1,4 +1,4 @@
-"""Pictures of pictures and of videos: one that shows what there is, in several sizes.
+"""Pictures of pictures, of videos and of PDFs: one that shows what there is, in several sizes.
 
 What is read here is a stranger's. It is read in a child process, only in the formats named here, and not if it is too large.
 """
@@ -6,12 +6,13 @@ What is read here is a stranger's. It is read in a child process, only in the fo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from fractions import Fraction
 from io import BytesIO
 from typing import Any, BinaryIO
 
 import av
+import pypdfium2
 from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
 
 from jobs.errors import InvalidPayload
@@ -26,6 +27,10 @@ MOST_FRAMES = 300
 """Decoded from the place before it that can be jumped to."""
 DARK, FLAT = 24, 6
 """Mean and deviation of the brightness, of 255, up to which a frame shows nothing."""
+PDF_BEGINS = b"%PDF-"
+MOST_PDF_BYTES = 100 * 10**6
+PAGE_PIXELS = 1_280
+"""The longer side of a page of a PDF, as it is drawn."""
 EXTENSIONS = {"jpeg": "jpg", "webp": "webp", "png": "png"}
 SAVING: dict[str, dict[str, Any]] = {
     "jpeg": {"quality": 82, "optimize": True, "progressive": True},
@@ -35,15 +40,19 @@ SAVING: dict[str, dict[str, Any]] = {
 
 
 class NoPicture(InvalidPayload):
-    """There is nothing in this file that a thumbnail could be made of. Give an image or a video."""
+    """There is nothing in this file that a thumbnail could be made of. Give an image, a video or a PDF."""
 
 
 def still(file: BinaryIO) -> Image.Image:
-    """The image in the file, or a frame of the video: upright, in RGB or RGBA.
+    """The image in the file, a frame of the video, or the first page of the PDF: upright, in RGB or RGBA.
 
     Raises:
-        NoPicture: it is neither, or a broken one, or too large.
+        NoPicture: it is none of them, or a broken one, or too large.
     """
+    if file.read(len(PDF_BEGINS)) == PDF_BEGINS:
+        file.seek(0)
+        return _first_page(file)
+    file.seek(0)
     try:
         with Image.open(file, formats=IMAGE_FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
@@ -77,6 +86,20 @@ def thumbnail(image: Image.Image, side: int, form: str) -> MediaFile:
 def _in_colour(image: Image.Image) -> Image.Image:
     has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
     return image.convert("RGBA" if has_alpha else "RGB")
+
+
+def _first_page(file: BinaryIO) -> Image.Image:
+    content = file.read(MOST_PDF_BYTES + 1)
+    if len(content) > MOST_PDF_BYTES:
+        raise NoPicture(f"The PDF has more than {MOST_PDF_BYTES // 10**6} MB. Give a smaller one.")
+    try:
+        with closing(pypdfium2.PdfDocument(content)) as document:
+            page = document[0]
+            scale = PAGE_PIXELS / max(*page.get_size(), 1)
+            image: Image.Image = page.render(scale=scale).to_pil()
+            return image.convert("RGB")
+    except (pypdfium2.PdfiumError, IndexError, ValueError) as error:
+        raise NoPicture(f"The PDF has no page that can be shown ({error}). Give it whole, and without a password.") from error
 
 
 def _frame_of_video(file: BinaryIO) -> Image.Image:

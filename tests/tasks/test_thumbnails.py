@@ -72,6 +72,17 @@ def near(pixel: Any, colour: tuple[int, ...]) -> bool:
     return all(abs(has - wants) < 40 for has, wants in zip(pixel, colour, strict=True))
 
 
+def test_of_a_pdf_its_first_page_is_shown() -> None:
+    ((name, image),) = thumbnails(
+        {"jobId": job_with(picture("PDF"), kind="documents", content_type="application/pdf"), "sizes": [160]}
+    )
+    assert (name, image.size) == ("thumbnail-160.jpg", (160, 120))
+    assert near(image.getpixel((5, 5)), RED)
+    assert near(image.getpixel((150, 110)), BLUE)
+    with pytest.raises(InvalidPayload, match="no page that can be shown"):
+        thumbnails({"jobId": job_with(b"%PDF-1.7 cut off", kind="documents", content_type="application/pdf")})
+
+
 def test_an_image_gets_its_thumbnails_by_itself_and_they_are_linked(start_worker: StartWorker) -> None:
     worker = start_worker("images", "thumbnails", AI_PROVIDER="local")
     parent = submit(Order(kind="images", payload={"prompt": "A harbour", "size": "512x256"}, user_id="ada"))
