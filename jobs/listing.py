@@ -34,7 +34,8 @@ class Selection:
     user_id: str | None
     """None: everybody's."""
     kind: str | None = None
-    """None: all but the internal ones, which other jobs bring about."""
+    """None: all but the internal ones, which other jobs bring about, and those of `without`."""
+    without: tuple[str, ...] = ()
     status: Status | None = None
     text: str | None = None
     """The job has a word that begins like each of this text's, or an id that begins like the text."""
@@ -42,7 +43,7 @@ class Selection:
     def filter(self) -> Document:
         """The jobs meant, as MongoDB asks for them: with every field of the index, so that its order serves."""
         meant: Document = {} if self.user_id is None else {"user_id": self.user_id}
-        shown = [kind.name for kind in KINDS.values() if not kind.internal]
+        shown = [kind.name for kind in KINDS.values() if not kind.internal and kind.name not in self.without]
         meant |= {"kind": {"$in": [self.kind] if self.kind else shown}}
         meant |= {"status": {"$in": [self.status.value] if self.status else [status.value for status in Status]}}
         if self.text is not None:

@@ -92,6 +92,9 @@ def test_a_fault_is_told_beside_its_field_and_that_of_an_entry_beside_its_list()
         "payload.keywords": ["Line 2: too short or empty: send at least 1 character."],
     }
     assert others == ["metadata has 17 entries: send at most 16."]
+    deep = Fault(field="payload.resume.basics.email", message='payload.resume.basics.email is "ada": send an address.')
+    (marked_resume,) = (each.faults for each in blamed(fields_of_kind("documents"), [deep])[0] if each.faults)
+    assert marked_resume == ['basics.email is "ada": send an address.']
 
 
 def test_a_time_is_of_the_zone_that_the_form_names(unsent: FlaskClient) -> None:
@@ -198,7 +201,7 @@ def test_a_queue_is_paused_with_a_reason_that_the_page_tells(client: FlaskClient
 
 def test_dead_letters_are_dropped_after_a_look_at_what_it_would_do(client: FlaskClient, database: Any) -> None:
     job = fail(database, message="no bees today")
-    page = client.get("/dead-letters").text
+    page = client.get("/dead-letters?whole=1").text
     assert "no bees today" in page
     assert job.id in page
     look = client.get("/dead-letters/drop?kind=articles&code=provider_refused")
@@ -207,7 +210,7 @@ def test_dead_letters_are_dropped_after_a_look_at_what_it_would_do(client: Flask
     done = send(client, "/dead-letters/drop", kind="articles", code="provider_refused")
     assert "dropped=1" in done.location
     assert letters() == []
-    assert "No dead letters" in client.get("/dead-letters").text
+    assert "No dead letters" in client.get("/dead-letters?whole=1").text
 
 
 def test_the_queues_page_shows_samples_that_are_taken_once_in_half_a_minute(client: FlaskClient, database: Any) -> None:

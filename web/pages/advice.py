@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from jobs.document import Job
 from jobs.life import WAITING, Status
+from jobs.outages import Outage
 from jobs.pauses import Pause
+from jobs.waiting import OUTAGE
 
 WAITS_FOR: Mapping[str, str] = {
     "provider_outage": "The AI provider is down. The job goes on by itself once it answers again.",
     "rate_limit": "The AI provider allows only so many requests. The job goes on as soon as it may ask again.",
     "user_cap": "As many of your jobs as may run at once are running. This one starts when one of them ends.",
     "spending_limit": "Your spending limit for today is used up. The job goes on when the limit starts anew or is raised.",
+}
+HOLDS: Mapping[str, str] = {
+    "provider_outage": "Paused: the AI provider is down",
+    "rate_limit": "Held by the AI provider's rate limit",
+    "user_cap": "Behind your other jobs",
+    "spending_limit": "Held by your spending limit",
 }
 WHAT_TO_DO: Mapping[str, str] = {
     "invalid_payload": "Change the order and send it again: “Same again” opens it with what you wrote.",
@@ -44,11 +53,14 @@ def what_to_do(code: str) -> str:
     return WHAT_TO_DO.get(code, "Retry it in a while.")
 
 
-def why_it_waits(job: Job, pause: Pause | None = None) -> str:
-    """Why a job does not start yet; empty where it waits for nothing but its turn. `pause`: its queue's, if it is paused."""
+def why_it_waits(job: Job, pause: Pause | None = None, outage: Outage | None = None) -> str:
+    """Why a job does not start yet; empty where it waits for nothing but its turn. `pause`: its queue's, if it is paused;
+    `outage`: its provider's, if that is down."""
     if pause is not None and job.status in WAITING and not job.waiting_for:
         return f"Nothing of this kind is started just now: {pause.reason}. It goes on by itself afterwards."
     reason = (job.waiting_for or {}).get("reason")
+    if reason == OUTAGE and outage is not None:
+        return f"The AI provider “{outage.provider}” is down: {outage.reason}. The job goes on by itself once it answers again."
     if reason:
         return WAITS_FOR.get(reason, f"It waits for {str(reason).replace('_', ' ')}.")
     if job.status is Status.SCHEDULED:
@@ -58,5 +70,21 @@ def why_it_waits(job: Job, pause: Pause | None = None) -> str:
     return ""
 
 
-def state_in_words(status: Status) -> str:
-    return OF_STATES[status]
+def next_try(job: Job, pause: Pause | None = None, outage: Outage | None = None) -> datetime | None:
+    """When what holds the job back is looked at again; None: nothing does, or nobody knows when it ends."""
+    if job.waiting_for:
+        is_down = outage is not None and job.waiting_for["reason"] == OUTAGE
+        return outage.next_probe_at if outage and is_down else job.waiting_for.get("until")
+    return pause.next_try if pause is not None and job.status in WAITING else job.not_before
+
+
+def heading(job: Job, pause: Pause | None = None) -> str:
+    """What an open job does just now, in few words. `pause`: its queue's, if it is paused."""
+    if job.status is Status.PROCESSING:
+        return job.progress.stage or OF_STATES[job.status]
+    reason = (job.waiting_for or {}).get("reason")
+    if reason:
+        return HOLDS.get(reason, "Put off")
+    if pause is not None and job.status in WAITING:
+        return "Paused"
+    return {Status.SCHEDULED: "Scheduled", Status.RETRYING: "It is tried again"}.get(job.status, "Waiting for a worker")

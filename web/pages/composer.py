@@ -9,6 +9,7 @@ from flask import redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from jobs.listing import Selection, page
+from jobs.media import pictured
 from jobs.roles import Role
 from jobs.store import store
 from jobs.submit import submit
@@ -17,7 +18,7 @@ from web.identity import current_user, require
 from web.pages.forms import Field, blamed, filled
 from web.pages.ordering import document_of, fields_of_kind, order_of, read
 from web.pages.site import blueprint
-from web.pages.subjects import kinds_of_work
+from web.pages.subjects import COME_BY_THEMSELVES, kinds_of_work
 from web.problems import Problem, not_found
 from web.requestlog import about
 
@@ -62,7 +63,7 @@ def _kind(name: str) -> str:
 
 
 def _page(kind: str, fields: Sequence[Field], *, faults: Sequence[str] = ()) -> str:
-    recent, _ = page(Selection(user_id=current_user().id), limit=RECENT)
+    recent, _ = page(Selection(user_id=current_user().id, without=COME_BY_THEMSELVES), limit=RECENT)
     payload = [each for each in fields if each.name.startswith("payload.")]
     return render_template(
         "composer.html",
@@ -74,5 +75,6 @@ def _page(kind: str, fields: Sequence[Field], *, faults: Sequence[str] = ()) -> 
         faults=faults,
         is_refused=bool(faults) or any(each.faults for each in fields),
         recent=recent,
+        pictures=pictured(recent),
         key=uuid4().hex,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import groupby
+from typing import Any
 
 import structlog
 from flask import redirect, render_template, request, url_for
@@ -27,8 +28,12 @@ log = structlog.get_logger("web")
 
 @blueprint.get("/dead-letters")
 def dead_letters() -> str:
-    """The groups, kind by kind."""
+    """The page at once; with `?whole=1` the groups too, kind by kind. (To look through every queue takes a second or more: the
+    page's script asks for the whole of it, and takes that over.)"""
     require(Role.VIEWER)
+    whole = url_for("pages.dead_letters", whole=1, **_done())
+    if not request.args.get("whole"):
+        return render_template("dead_letters.html", outcome=None, whole=whole, done=_done())
     outcome = Round(Selection(), look, most_seconds=MOST_SECONDS).run()
     groups = sorted((group for _, group in outcome.by_deed()), key=lambda group: [*KINDS].index(group.kind))
     return render_template(
@@ -39,8 +44,13 @@ def dead_letters() -> str:
         outcome=outcome,
         shown_jobs=SHOWN_JOBS,
         may_operate=current_user().may_operate,
-        done={verb: request.args.get(verb, type=int) for verb in ("over", "dropped", "back", "stay")},
+        done=_done(),
     )
+
+
+def _done() -> dict[str, Any]:
+    """What was done just now, as the way here says."""
+    return {verb: request.args.get(verb, type=int) for verb in ("over", "dropped", "back", "stay")}
 
 
 @blueprint.get("/dead-letters/<verb>")

@@ -42,6 +42,7 @@ class Field:
     placeholder: str = ""
     value: Any = None
     """As JSON has it; None where it is left out."""
+    has_default: bool = False
     faults: Sequence[str] = ()
     holds: str = "string"
     """What the entries of a list are, by JSON Schema's word."""
@@ -58,7 +59,7 @@ class Field:
         if self.governs:
             return False
         is_short = self.form in {"number", "check", "pick", "text", "choice"}
-        return is_short and not self.is_required and (self.value is not None or self.form in {"number", "check", "pick"})
+        return is_short and not self.is_required and (self.has_default or self.form in {"number", "check", "pick"})
 
     @property
     def shown(self) -> str:
@@ -174,9 +175,13 @@ def _at(document: Mapping[str, Any], path: str) -> Any:
 
 
 def _in_form(fault: Fault, owner: str) -> str:
-    """The fault beside its field, which needs no name there: `is missing: add it` becomes `Missing: add it`."""
+    """The fault beside its field, which needs no name there: `is missing: add it` becomes `Missing: add it`. What is at fault
+    deep inside of it is named by the path from there."""
+    inside = fault.field.removeprefix(owner)
+    entry = re.fullmatch(r"\[(\d+)\]", inside)
+    if inside and not entry:
+        return fault.message.removeprefix(owner).removeprefix(".")
     words = fault.message.removeprefix(fault.field).removeprefix(owner).strip()
-    entry = re.match(r"\[(\d+)\]", fault.field.removeprefix(owner))
     words = re.sub(r"^is (the text )?", "", words)
     if entry:
         words = f"line {int(entry[1]) + 1}: {words}"
@@ -212,6 +217,7 @@ class _Reader:
             pattern=said.get("pattern"),
             placeholder=_placeholder(example, form),
             value=default if default not in ([], {}) else None,
+            has_default=default not in (None, [], {}),
             holds=holds,
         )
 
@@ -261,4 +267,4 @@ def _placeholder(example: Any, form: str) -> str:
         return ""
     if isinstance(example, list):
         return "e.g. " + "\n".join(map(str, example))
-    return f"e.g. {json.dumps(example) if isinstance(example, dict) else example}"
+    return f"e.g. {json.dumps(example, indent=2, ensure_ascii=False) if isinstance(example, dict) else example}"

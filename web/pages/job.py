@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -10,24 +12,31 @@ from jobs.document import Job
 from jobs.draining import drains
 from jobs.forecast import forecasts
 from jobs.life import TRANSITIONS, Status
-from jobs.media import media_of
+from jobs.media import media_of, pictured
+from jobs.outages import outages
 from jobs.pauses import pauses
 from jobs.retry import retry as start_over
 from jobs.roles import Role
 from jobs.store import store
 from jobs.texts import text_so_far
+from settings import settings
 from web.asked import asked_job
 from web.identity import User, current_user, require
-from web.pages.advice import what_to_do, why_it_waits
+from web.pages.advice import heading, next_try, what_to_do, why_it_waits
 from web.pages.markdown import as_html
 from web.pages.site import blueprint
 from web.pages.subjects import details, kinds_of_work, subject
 from web.pages.timeline import timeline
 from web.pages.usage import used
+from web.pages.words import seconds_between
 from web.problems import Problem
 
 WRITTEN = "articles"
 """The kind whose text is seen growing."""
+TAKEN = range(200, 300)
+"""What a webhook's receiver answers when it has understood."""
+FOLLOWED_SECONDS = 600
+"""So long after a job's end its page looks whether its webhook was taken."""
 
 
 @blueprint.get("/jobs/<job_id>")
@@ -36,6 +45,8 @@ def job(job_id: str) -> str:
     found = asked_job(job_id)
     made = article(found) if found.status is Status.COMPLETED else None
     text = text_so_far(found) if found.kind == WRITTEN and not found.status.is_final else ""
+    related = [each for each in map(store().get, found.related_jobs) if each is not None and _may_see(each)]
+    holding = pauses().known().get(found.kind), outages().known().get(found.provider or settings().provider_name)
     return render_template(
         "job.html",
         job=found,
@@ -45,14 +56,18 @@ def job(job_id: str) -> str:
         article_html=as_html(_below_title(made["content"])) if made else "",
         text_html=as_html(_below_title(text)) if text else "",
         media=media_of(found),
-        waits=why_it_waits(found, pauses().known().get(found.kind)),
+        has_thumbnail=found.id in pictured([found]),
+        heading=heading(found, holding[0]),
+        waits=why_it_waits(found, *holding),
+        next_try=next_try(found, *holding),
         remedy=what_to_do(found.error["code"]) if found.error else "",
         forecast=forecasts().of(found),
-        moments=timeline(found.history),
+        moments=timeline(found.history, is_cancelled=found.status is Status.CANCELLED),
         usage=used(found.usage),
         result=[(name, value) for name, value in (found.result or {}).items() if isinstance(value, str | int | float)],
         deliveries=found.deliveries,
-        related=[each for each in map(store().get, found.related_jobs) if each is not None and _may_see(each)],
+        related=related,
+        is_settled=_is_settled(found, related),
         may_cancel=found.status in TRANSITIONS["request_cancel"].sources and _may_change(found),
         may_retry=found.status in TRANSITIONS["requeue"].sources and _may_change(found),
         may_repeat=found.kind in kinds_of_work() and current_user().may_submit,
@@ -78,6 +93,14 @@ def retry(job_id: str) -> AnyResponse:
     if start_over(found.id) is None:
         raise Problem(409, f"The job is {asked_job(job_id).status}; only what is failed, expired or cancelled can be retried.")
     return _back(found)
+
+
+def _is_settled(found: Job, related: Sequence[Job]) -> bool:
+    """Whether nothing more is to be seen: it is over, and so is what follows its end."""
+    if not found.status.is_final or found.effects or not all(each.status.is_final for each in related):
+        return False
+    is_told = not found.callback or any((each["status"] or 0) in TAKEN for each in found.deliveries)
+    return is_told or (seconds_between(found.finished_at) or 0) > FOLLOWED_SECONDS
 
 
 def _below_title(content: str) -> str:

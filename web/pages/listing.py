@@ -12,13 +12,15 @@ from jobs.cursor import BadCursor
 from jobs.document import Job
 from jobs.life import Status
 from jobs.listing import NothingToFind, Selection, page
+from jobs.media import pictured
 from jobs.roles import Role
 from queues.catalogue import KINDS
 from web.body import refused
 from web.identity import current_user, require
 from web.pages.advice import OF_STATES
 from web.pages.site import blueprint
-from web.pages.subjects import kinds_of_work
+from web.pages.subjects import COME_BY_THEMSELVES, kinds_of_work
+from web.pages.timeline import ENDS_OF_PARK
 from web.problems import Fault, not_found
 
 JOBS_A_PAGE = 25
@@ -40,6 +42,8 @@ def jobs() -> str:
     return render_template(
         "jobs.html",
         jobs=found,
+        pictures=pictured(found),
+        parked=ENDS_OF_PARK,
         following=following,
         fault=fault,
         asked=_asked(request.args),
@@ -88,7 +92,8 @@ def _selection(source: Any, *, changing: bool = False) -> Selection:
     if status and status not in [*Status]:
         raise not_found("such state of jobs")
     owner = (None if user.may_operate else user.id) if changing else user.sees
-    return Selection(user_id=owner, kind=kind, status=Status(status) if status else None, text=asked.get("q"))
+    without = () if asked else COME_BY_THEMSELVES
+    return Selection(user_id=owner, kind=kind, without=without, status=Status(status) if status else None, text=asked.get("q"))
 
 
 def _asked(source: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from jobs.document import Job
 from queues.catalogue import KINDS
@@ -12,6 +13,8 @@ from web.pages.words import seconds_between
 NAMES_A_THING = ("topic", "prompt", "subject", "title", "resumeId", "to", "videoUrl", "mediaUrl", "url")
 """Fields of payloads that say what the job is about, the best first."""
 MOST_CHARACTERS = 140
+COME_BY_THEMSELVES = ("thumbnails",)
+"""Kinds that a list shows when it is asked for something: their pictures stand beside the jobs that they are of."""
 ONE_OF: Mapping[str, str] = {"analytics": "Analytics"}
 """Kinds whose one is not called as they are without their s."""
 
@@ -42,7 +45,9 @@ def subject(job: Job) -> str:
         return str(title)
     for name in NAMES_A_THING:
         if isinstance(found := job.payload.get(name), str) and found.strip():
-            return _line(found)
+            return _line(_file_at(found) if name.lower().endswith("url") else found)
+    if named := _person(job.payload):
+        return _line(named)
     if isinstance(made_from := job.payload.get("jobId"), str):
         return f"{one(job.kind)} for job {made_from[:8]}"
     for listed in (found for found in job.payload.values() if isinstance(found, list)):
@@ -54,6 +59,17 @@ def subject(job: Job) -> str:
 def details(payload: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """What was ordered, field by field, without what was left empty."""
     return [(name, value) for name, value in payload.items() if value not in (None, [], {}, "", False)]
+
+
+def _file_at(address: str) -> str:
+    """The name of the file that an address leads to; where it has none, the address."""
+    return unquote(urlsplit(address).path.rpartition("/")[2]) or address
+
+
+def _person(payload: Mapping[str, Any]) -> str:
+    """Whom a resume in the order is of."""
+    basics = (payload.get("resume") or payload.get("data") or {}).get("basics") or {}
+    return str(basics.get("name") or "").strip()
 
 
 def _line(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -56,8 +56,11 @@ class Moment:
     """Of an attempt's end: how long it took."""
 
 
-def timeline(history: Sequence[Entry]) -> list[Moment]:
-    """The moments in their order. (Of a long history the store keeps only the end.)"""
+def timeline(history: Sequence[Entry], *, is_cancelled: bool = False) -> list[Moment]:
+    """The moments in their order. (Of a long history the store keeps only the end.)
+
+    `is_cancelled`: of a job that was, which needs no second entry where nothing ran that had to be stopped.
+    """
     moments: list[Moment] = []
     began: datetime | None = None
     for entry in history:
@@ -68,6 +71,8 @@ def timeline(history: Sequence[Entry]) -> list[Moment]:
             began = entry["at"]
         elif ends:
             began = None
+    if is_cancelled and history and history[-1]["verb"] == "request_cancel":
+        moments[-1] = replace(moments[-1], title=TITLES["cancel"])
     return moments
 
 

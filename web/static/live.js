@@ -25,7 +25,7 @@ class Live {
 
   begin() {
     if (this.isOver()) return;
-    if (this.address) this.listen();
+    if (this.address && !isFinal()) this.listen();
     this.timer = setInterval(() => this.isDue() && this.look(), 1000);
     document.addEventListener("visibilitychange", () => document.hidden || this.look());
     addEventListener("pagehide", () => this.stream?.close());
@@ -90,11 +90,12 @@ class Live {
     const after = stateOf(document);
     if (after !== before) document.getElementById("said").textContent = after;
     dispatchEvent(new Event("refreshed"));
+    if (isFinal()) this.stream?.close(); // what follows the end is no news of the job's
     if (this.isOver()) this.end();
   }
 
   isOver() {
-    return Boolean(document.querySelector("[data-final]"));
+    return Boolean(document.querySelector("[data-settled]"));
   }
 
   end() {
@@ -103,4 +104,5 @@ class Live {
   }
 }
 
+const isFinal = () => Boolean(document.querySelector("[data-final]"));
 const stateOf = (page) => page.querySelector("#head .state")?.textContent ?? "";

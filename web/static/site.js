@@ -1,5 +1,6 @@
 // Every page's script. What it does is an addition: without it each page works by links, forms and reloading.
 import { composer } from "./composer.js";
+import { late } from "./late.js";
 import { goLive } from "./live.js";
 import { picking } from "./picking.js";
 import { themes } from "./themes.js";
@@ -8,6 +9,7 @@ import { tellTimes } from "./times.js";
 themes();
 tellTimes();
 goLive();
+late();
 
 for (const form of document.querySelectorAll("[data-composer]")) composer(form);
 for (const form of document.querySelectorAll("[data-filter]")) {
