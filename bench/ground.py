@@ -33,7 +33,7 @@ class Ground:
     """The servers. `environment` is that of every process under measurement."""
 
     def __init__(self) -> None:
-        self.directory = PLACE / "runs" / time.strftime("%Y%m%d-%H%M%S")
+        self.directory = PLACE / "runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
         self.directory.mkdir(parents=True, exist_ok=True)
         self._watchdog = Watchdog(self.directory)
         self.mongod = mongod.start(self.directory / "mongodb" / "data", self._watchdog)
