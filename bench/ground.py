@@ -75,6 +75,10 @@ class Ground:
             "AUTH": "off",
         }
 
+    def listed(self, words: list[str]) -> list[str]:
+        """A command that ends with this process, however that ends."""
+        return self._watchdog.command(words, "app")
+
     def log(self, name: str) -> Path:
         return self.directory / f"{name}.log"
 

@@ -96,11 +96,11 @@ class Peer(System):
 
     def worker(self, ground: Ground, slots: int = SLOTS, **variables: str) -> Running:
         python = python_of(self.environment)
-        named = {"python": str(python), "bin": str(python.parent), "url": self.url(ground), "slots": str(slots)}
-        words = [
-            word.format(**named, program=PEERS / self.program, visibility=variables.pop("visibility", "900"))
-            for word in self.words
-        ]
+        named = {
+            **{"python": str(python), "bin": str(python.parent), "program": str(PEERS / self.program)},
+            **{"url": self.url(ground), "slots": str(slots), "visibility": variables.pop("visibility", "900")},
+        }
+        words = ground.listed([word.format(**named) for word in self.words])
         return Running(words, ground.log(self.queue), PEERS, self._environment(ground) | variables)
 
     def submit(self, ground: Ground, count: int, payload: dict[str, Any] | None = None) -> list[str]:
@@ -155,7 +155,7 @@ class Pressroom(System):
         celery = str(Path(sys.executable).with_name("celery"))
         words = [celery, "-A", "bench.app", "worker", "-Q", "tiny", "-c", str(slots)]
         environment = ground.environment | {"PYTHONPATH": str(self.checkout)} | variables
-        return Running(words, ground.log(self.name), self.checkout, environment)
+        return Running(ground.listed(words), ground.log(self.name), self.checkout, environment)
 
     def url(self, ground: Ground) -> str:
         import bench.app  # noqa: F401 - adds the kind

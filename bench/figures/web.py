@@ -68,7 +68,7 @@ def web(ground: Ground, **variables: str) -> Iterator[Web]:
     gunicorn = str(Path(sys.executable).with_name("gunicorn"))
     words = [gunicorn, "--config", "deploy/gunicorn.conf.py", "web:create_app()"]
     environment = ground.environment | {"PORT": str(port), "PYTHONPATH": str(CHECKOUT)} | variables
-    with Running(words, ground.log("web"), CHECKOUT, environment):
+    with Running(ground.listed(words), ground.log("web"), CHECKOUT, environment):
         made = Web(port)
 
         def answers() -> bool:
