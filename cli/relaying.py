@@ -8,8 +8,8 @@ from types import FrameType
 
 import providers.cancelling  # noqa: F401 - performs the cancels of generations
 from jobs.relay import Relay, start_in_background
-from jobs.spending import wake_affordable
 from jobs.samples import take_sample
+from jobs.spending import wake_affordable
 from monitoring import cloudwatch
 from monitoring.logs import configure_logging
 from monitoring.tracing import start_tracing

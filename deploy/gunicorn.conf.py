@@ -20,7 +20,8 @@ worker_class = "gthread"
 threads = 32 + configured.open_streams  # started as they are needed
 worker_connections = 1_000 + threads
 keepalive = 75  # longer than a load balancer's 60, so that it never sends into a connection that we are closing
-graceful_timeout = 20 if configured.uses_sqs else 30 + int(configured.shutdown_grace_seconds)  # then the jobs here have that time
+# without SQS the jobs here have their time, too
+graceful_timeout = 20 if configured.uses_sqs else 30 + int(configured.shutdown_grace_seconds)
 timeout = 120
 control_socket_disable = True  # several webs of one user would share one
 

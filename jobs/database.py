@@ -90,8 +90,8 @@ def _newest(name: str, *fields: str) -> IndexModel:
 
 INDEXES: dict[str, list[IndexModel]] = {
     "jobs": [
-        # What lists ask for (jobs.listing). They name each kind and state that they want, so MongoDB merges these indexes' stretches
-        # in the order of the list, and reads no job that is not on the page.
+        # What lists ask for (jobs.listing). They name each kind and state that they want, so MongoDB merges these indexes'
+        # stretches in the order of the list, and reads no job that is not on the page.
         _newest("user_newest", "user_id", "kind", "status"),
         _newest("kind_status", "kind", "status"),
         IndexModel([("search", ASCENDING), ("user_id", ASCENDING)], name="words"),

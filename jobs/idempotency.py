@@ -1,8 +1,8 @@
 """Keys that clients give their orders, so that an order sent twice is accepted once (`Idempotency-Key`).
 
-A key stands for the id of what was ordered under it: it is kept, with that id, before the job is inserted. Whoever sends the order
-again, or at the same time, gets that id, and inserting a job whose id is there already changes nothing. So a kill between the two
-writes, or between the insert and the answer, leaves no second job.
+A key stands for the id of what was ordered under it: it is kept, with that id, before the job is inserted. Whoever sends the
+order again, or at the same time, gets that id, and inserting a job whose id is there already changes nothing. So a kill between
+the two writes, or between the insert and the answer, leaves no second job.
 """
 
 from __future__ import annotations

@@ -175,8 +175,8 @@ EXAMPLE = AssetJob(
     Operation(
         section="Asset jobs",
         summary="Order an asset",
-        detail="Answers at once. Ask `GET /assets/asset-jobs/{job_id}` how it is. It is a job like the others: `/api/jobs` has it "
-        "too.",
+        detail="Answers at once. Ask `GET /assets/asset-jobs/{job_id}` how it is. It is a job like the others: "
+        "`/api/jobs` has it too.",
         body=AssetOrder,
         takes_key=True,
         examples={

@@ -67,8 +67,8 @@ EXAMPLE = BatchShape(
     Operation(
         section="Jobs",
         summary="Submit many jobs",
-        detail=f"Up to {MOST_JOBS:,} jobs of any kinds, each as in `POST /api/jobs`. What is wrong with one keeps no other back: "
-        "the answer has an entry for each, in their order, that is the job or says why there is none.",
+        detail=f"Up to {MOST_JOBS:,} jobs of any kinds, each as in `POST /api/jobs`. What is wrong with one keeps no other "
+        "back: the answer has an entry for each, in their order, that is the job or says why there is none.",
         body=JOB_BATCH,
         takes_key=True,
         examples={
