@@ -97,8 +97,12 @@ class Peer(System):
     def worker(self, ground: Ground, slots: int = SLOTS, **variables: str) -> Running:
         python = python_of(self.environment)
         named = {
-            **{"python": str(python), "bin": str(python.parent), "program": str(PEERS / self.program)},
-            **{"url": self.url(ground), "slots": str(slots), "visibility": variables.pop("visibility", "900")},
+            "python": str(python),
+            "bin": str(python.parent),
+            "program": str(PEERS / self.program),
+            "url": self.url(ground),
+            "slots": str(slots),
+            "visibility": variables.pop("visibility", "900"),
         }
         words = ground.listed([word.format(**named) for word in self.words])
         return Running(words, ground.log(self.queue), PEERS, self._environment(ground) | variables)
