@@ -123,7 +123,7 @@ def test_no_list_reads_more_than_its_page_and_its_matches(database: Any, wanted:
     selection = Selection(**{"user_id": "ada", **wanted})
     database.command("profile", 2)
     try:
-        first, cursor = page(selection, limit=5)
+        _, cursor = page(selection, limit=5)
         page(selection, cursor=cursor, limit=5)
         asked = list(database["system.profile"].find({"ns": f"{database.name}.jobs", "op": "query"}))
     finally:
