@@ -1,8 +1,8 @@
 """Users' shares: how many of a user's jobs may be in the queues or running at once (`USER_RUNNING_JOBS`).
 
 The rest wait in MongoDB as `user_cap`, so that nobody's thousand jobs stand before the next user's one. Places are recounted
-at each send. The end of a job sends its user's next one; the relay sends what was missed. Internal jobs (a webhook, a mail) take
-no place and wait for none.
+at each send. The end of a job sends its user's next one; the relay sends what was missed. Internal jobs (a webhook, a mail)
+take no place and wait for none.
 """
 
 from __future__ import annotations

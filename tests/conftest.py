@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -32,6 +33,12 @@ NOWHERE = "127.0.0.1:9"
 ARNS = f"arn:aws:sqs:{sqs_server.REGION}:123456789012:"
 """What every queue's ARN begins with, at moto."""
 PACKAGES = frozenset({"settings", "queues", "jobs", "providers", "monitoring", "tasks", "web"})
+
+
+def _heed_signals() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would every process that a test starts and stops."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _names_of(settings_class: type[Settings]) -> Iterator[str]:
@@ -61,6 +68,7 @@ def _put_environment_away() -> None:
 
 
 _put_environment_away()
+_heed_signals()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ from queues.catalogue import KINDS
 from queues.queue import Queue, queue_for
 
 COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
+GENERATED = frozenset({"articles", "images", "videos"})
+"""The kinds that an AI service is asked for."""
 ENDS = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED)
 
 
@@ -76,7 +78,9 @@ def read_ledger(accepted: Sequence[str], generations: Mapping[str, int], dead_le
         "completed without a result": [
             job.id for job in jobs.values() if job.status is Status.COMPLETED and not _has_result(job)
         ],
-        "completed without a generation": [job.id for job in completed if not generations.get(job.id)],
+        "completed without a generation": [
+            job.id for job in completed if job.kind in GENERATED and not generations.get(job.id)
+        ],
         "paid for more than once": [job_id for job_id, count in generations.items() if count > 1],
         "failed without a dead letter": [
             job.id for job in jobs.values() if job.status is Status.FAILED and job.id not in letters

@@ -21,7 +21,7 @@ from devstack.watchdog import Watchdog
 from queues.receiver import VISIBILITY_BEYOND_LEASE_SECONDS
 from settings import settings
 
-KINDS_OF_FLEET = ("articles", "videos")
+KINDS_OF_FLEET = ("articles", "videos", "thumbnails")
 KIND_APART = "images"
 """Served by workers that a scenario starts for itself."""
 WORKERS = 2

@@ -314,7 +314,7 @@ def test_wrong_credentials_are_said_with_the_remedy(
 def test_an_unknown_kind_is_refused_by_name(run: Run) -> None:
     told = run("purge nonsense --yes")
     assert told.exit_code == 1
-    assert only_line(told.stderr).endswith("There is no kind 'nonsense'; there are articles, images, videos, resumes.")
+    assert only_line(told.stderr).endswith(f"There is no kind 'nonsense'; there are {', '.join(KINDS)}.")
 
 
 def test_wrong_settings_are_said_in_a_line(environment: Any, run: Run) -> None:

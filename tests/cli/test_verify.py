@@ -68,8 +68,8 @@ def test_it_ends_with_a_balanced_ledger_and_leaves_nothing_behind(started: Any, 
     assert started("--only", "plain", "--only", "unreadable").wait(END_SECONDS) == 0
     lines = (tmp_path / "stdout").read_text().splitlines()
     assert {line.partition("  ")[0] for line in lines[2:-1]} == {"plain jobs", "unreadable messages"}
-    ended = "completed 31 + failed 0 + cancelled 0 + expired 0"
-    assert lines[-1] == f"ledger  accepted 31 = {ended}; paid 31 = generations 31; in flight 0: balanced"
+    ended = "completed 36 + failed 0 + cancelled 0 + expired 0"
+    assert lines[-1] == f"ledger  accepted 36 = {ended}; paid 31 = generations 31; in flight 0: balanced"
     assert (tmp_path / "stderr").read_text() == ""
     assert not queues_left()
     assert not databases_left(mongodb)
@@ -81,7 +81,7 @@ def test_a_loss_shows_in_the_ledger_and_in_the_exit_code(started: Any, tmp_path:
     assert started("--only", "expiry", "--only", "plain", "--inject-loss", "--json").wait(END_SECONDS) == 1
     said = json.loads((tmp_path / "stdout").read_text())
     ledger = said["ledger"]
-    assert (ledger["balanced"], ledger["accepted"], ledger["completed"], ledger["expired"]) == (False, 32, 29, 2)
+    assert (ledger["balanced"], ledger["accepted"], ledger["completed"], ledger["expired"]) == (False, 37, 34, 2)
     assert ledger["faults"][0].startswith("accepted and gone: ")
     assert [scenario["did"] for scenario in said["scenarios"]][-1] == "1 job removed"
     assert said["stories"] == [f"{ledger['jobsAtFault'][0]}  there is no such job any more"]

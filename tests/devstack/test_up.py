@@ -147,6 +147,7 @@ def test_a_real_worker_that_is_killed_comes_back(tmp_path: Path) -> None:
         assert up.ended() == 0
 
 
+@pytest.mark.long
 def test_a_process_that_can_not_be_kept_running_ends_the_rest_and_is_named(tmp_path: Path) -> None:
     (tmp_path / "start").touch()
     once_well = f"sh -c 'rm {tmp_path}/start && sleep 1000; exit 7'"
@@ -159,6 +160,7 @@ def test_a_process_that_can_not_be_kept_running_ends_the_rest_and_is_named(tmp_p
     assert up.last_line == f"make up: {fault}"
 
 
+@pytest.mark.long
 def test_told_to_stop_while_a_process_waits_for_its_start_it_stops(tmp_path: Path) -> None:
     with Up(tmp_path / "home", f"{WEB}brief: sh -c 'echo begins; sleep 1000'\n") as up:
         for times in (1, 2, 3):
@@ -195,6 +197,7 @@ class ParentedUp(Up):
         return subprocess.Popen(command, cwd=CHECKOUT, env=self.environment, stdout=output, stderr=output)
 
 
+@pytest.mark.long
 def test_killed_outright_it_leaves_no_process_behind_and_starts_again(tmp_path: Path) -> None:
     with Up(tmp_path / "home", WEB + "idle: sleep 1000\n") as up:
         groups = up.is_ready().process_groups()

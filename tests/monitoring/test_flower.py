@@ -24,6 +24,7 @@ PAYLOAD = {"mode": "topic", "topic": "Bees", "wordCount": 60}
 ORDER = Order(kind="articles", payload=PAYLOAD, user_id="ada")
 
 
+@pytest.mark.long
 def test_after_ten_thousand_events_in_its_sleep_flower_sees_new_tasks_and_workers_answer(
     start_worker: StartWorker, tmp_path: Path
 ) -> None:

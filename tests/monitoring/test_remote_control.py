@@ -172,6 +172,7 @@ def test_events_tell_a_jobs_way(start_worker: StartWorker, tmp_path: Path) -> No
     assert all(job.id in line for line in lines)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("away", [Forwarder.cut, Forwarder.hold])
 def test_with_the_monitors_store_away_jobs_go_on_and_monitoring_comes_back(
     away: Callable[[Forwarder], None], start_worker: StartWorker, mongodb: str, database: Any
@@ -193,6 +194,7 @@ def test_with_the_monitors_store_away_jobs_go_on_and_monitoring_comes_back(
         assert "1 node online." in celery("status")
 
 
+@pytest.mark.long
 def test_a_worker_starts_with_the_monitors_store_away(start_worker: StartWorker, mongodb: str, database: Any) -> None:
     with Forwarder(*host_and_port(mongodb)) as between:
         between.cut()

@@ -122,13 +122,26 @@ def work(database: Any, rights: Rights, tmp_path: Path) -> None:
     failed_job(database)
     file_to_clear_away(database)
 
+    def is_used(*actions: str) -> bool:
+        return {*actions} <= {action for action, _ in rights.used["worker"]}
+
     def is_done() -> bool:
-        used = {action for action, _ in rights.used["worker"]}
         jobs = [store().get(job.id) for job in done]
-        return all(job and job.status == "completed" for job in jobs) and len(used) >= 8
+        return (
+            all(job and job.status == "completed" for job in jobs) and len({action for action, _ in rights.used["worker"]}) >= 8
+        )
+
+    def waited(is_over: Callable[[], bool], what: str) -> None:
+        wait_for(lambda: is_over() or rights.denied["worker"], what, worker)
 
     with Worker(tmp_path / "log", *KINDS) as worker:
-        wait_for(lambda: is_done() or rights.denied["worker"], "the jobs", worker)
+        waited(is_done, "the jobs")
+        waited(lambda: is_used("s3:GetObject", "sqs:ChangeMessageVisibility"), "the image's thumbnails")
+        if not rights.denied["worker"]:
+            picture = database.media.find_one({"job_id": done[1].id})
+            files().delete(picture["key"])  # what is gone is looked for all the same
+            submit(Order(kind="thumbnails", payload={"jobId": done[1].id}, user_id="ada"))
+            waited(lambda: is_used("s3:ListBucket"), "thumbnails of what is gone")
 
 
 def relay(database: Any, rights: Rights, tmp_path: Path) -> None:

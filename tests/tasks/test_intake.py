@@ -178,6 +178,7 @@ def test_an_order_delivered_twice_each_time_is_done_once(start_worker: StartWork
     assert database.generated_content.count_documents({}) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", [Step.RECEIVED, Step.ARRIVED, Step.DISPATCHED, Step.SENT, Step.SETTLED, Step.ACKNOWLEDGED])
 def test_an_order_whose_worker_is_killed_at_any_line_is_done_once(
     step: Step, start_worker: StartWorker, tmp_path: Path, database: Any

@@ -89,6 +89,7 @@ def test_with_mongodb_away_for_longer_than_a_lease_every_job_completes_once_and_
         wait_for(lambda: in_queues() == 0, "the messages to go", workers[0])
 
 
+@pytest.mark.long
 def test_jobs_come_and_go_while_mongodb_is_cut_off_again_and_again(
     start_worker: StartWorker, mongodb: str, database: Any
 ) -> None:

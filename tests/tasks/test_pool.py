@@ -117,7 +117,8 @@ def test_with_a_quarter_of_its_slots_gone_the_worker_is_told_to_end_with_a_fault
     assert state.should_stop == os.EX_SOFTWARE
 
 
-def test_a_slot_that_comes_back_soon_ends_no_worker(pool: TaskPool) -> None:
+def test_a_slot_that_comes_back_soon_ends_no_worker(pool: TaskPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "RETURN_SECONDS", PATIENCE_SECONDS)
     for hung in [Hung(pool) for _ in range(4)]:
         hung.slot.write_off()
         hung.released.set()

@@ -16,6 +16,7 @@ from devstack.forwarder import Forwarder
 from jobs.life import Status
 from jobs.store import store
 from jobs.submit import Order, submit
+from queues.catalogue import KINDS
 from queues.queue import Outgoing, dead_letters_of, queue_for
 from queues.receiver import VISIBILITY_BEYOND_LEASE_SECONDS
 from queues.wire import JobMessage
@@ -39,7 +40,7 @@ def celery(*words: str) -> subprocess.CompletedProcess[str]:
         ({"LEASE_SECONDS": "0"}, ["-Q", "articles"], "LEASE_SECONDS='0' can't be used"),
         ({"AWS_ENDPOINT_URL": "nowhere"}, ["-Q", "articles"], "Correct AWS_ENDPOINT_URL"),
         ({"AWS_REGION": None, "AWS_DEFAULT_REGION": None}, ["-Q", "articles"], "Set AWS_REGION"),
-        ({}, ["-Q", "poems"], "no kind 'poems'; there are articles, images, videos, resumes"),
+        ({}, ["-Q", "poems"], f"no kind 'poems'; there are {', '.join(KINDS)}"),
         ({}, ["-Q", "articles", "-P", "solo"], "Leave out -P"),
     ],
 )

@@ -15,7 +15,7 @@ from tests.web.working import fail, finish_article, finish_image
 
 WHOLE = {
     "counters": "a document for each counter",
-    "drains": "a document for each drained kind",
+    "draining": "a document for each drained kind",
     "outages": "a document for each provider",
     "pauses": "a document for each paused queue",
     "relays": "a document for each relay that runs",

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from queues.catalogue import KINDS
+
 TOO_LARGE = 10 * 1024 * 1024
 
 
@@ -49,7 +51,7 @@ JSON_AT_FAULT: list[tuple[str, str, str, str]] = [
     ("/api/jobs", json.dumps(article(word_count=100)), "payload.word_count", "unknown field"),
     ("/api/jobs", '{"type": "articles", "payload": []}', "payload", "is a list: send an object"),
     ("/api/jobs", '{"type": "articles"}', "payload", "is missing: add it"),
-    ("/api/jobs", '{"type": "poems", "payload": {}}', "type", "send one of articles, images, videos, resumes"),
+    ("/api/jobs", '{"type": "poems", "payload": {}}', "type", f"send one of {', '.join(KINDS)}"),
     ("/api/jobs", '{"type": ["articles"], "payload": {}}', "type", "send one of articles"),
     ("/api/jobs", '{"payload": {}}', "type", "is missing: add one of articles"),
     ("/api/jobs", "[]", "body", "is a list: send an object"),
