@@ -39,6 +39,7 @@ def look(page: Page, name: str) -> None:
         page.screenshot(path=Path(directory) / f"{name}.png", full_page=True)
 
 
+@pytest.mark.long
 def test_flower_shows_two_workers_under_load_and_that_one_was_killed(
     start_worker: StartWorker, tmp_path: Path, page: Page
 ) -> None:

@@ -49,6 +49,7 @@ def balanced(job_ids: list[str], service: AiService) -> Ledger:
     return wait_for(look, "the ledger to balance")
 
 
+@pytest.mark.long
 def test_messages_that_sqs_delivers_twice_are_jobs_done_once(
     start_worker: StartWorker, sqs_proxy: SqsProxy, service: AiService
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_message_whose_receipt_handle_is_outdated_when_its_job_ends_does_nothi
     assert balanced([job.id], service).generations == 1
 
 
+@pytest.mark.long
 def test_jobs_whose_messages_are_gone_with_the_queues_are_sent_again(
     start_worker: StartWorker, sqs_proxy: SqsProxy, service: AiService
 ) -> None:

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import pytest
 from PIL import Image
 
 from settings import CHECKOUT
@@ -54,6 +55,7 @@ def test_what_fails_is_said_in_one_line(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_a_stop_in_the_middle_stops_what_it_started(tmp_path: Path) -> None:
     output = tmp_path / "said"
     with output.open("wb") as file:

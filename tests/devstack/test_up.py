@@ -91,6 +91,7 @@ def test_a_port_that_is_none_is_refused_in_words(tmp_path: Path, port: str) -> N
     assert up.output == f"make up: PORT='{port}' can't be used: a port is a number from 1 to 65535\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_everything_and_is_no_failure(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "orderly.py").write_text(ORDERLY)
@@ -105,6 +106,7 @@ def test_a_signal_ends_everything_and_is_no_failure(tmp_path: Path, number: sign
     assert not (up.home / "env").exists()
 
 
+@pytest.mark.long
 def test_a_signal_during_the_start_ends_everything(tmp_path: Path) -> None:
     with Up(tmp_path / "home") as up:
         up.says("Starting SQS")
@@ -122,6 +124,7 @@ def test_a_process_that_ends_during_the_start_ends_the_rest_and_is_named(tmp_pat
     assert up.last_line == "make up: The process `brief` ended by itself (exit code 7), so everything was stopped."
 
 
+@pytest.mark.long
 def test_a_process_that_is_killed_comes_back_without_what_it_left_behind(tmp_path: Path) -> None:
     with Up(tmp_path / "home", f"{WEB}worker: sh -c 'sleep 1000 & echo works; wait'\n") as up:
         before = up.is_ready().process_groups()
@@ -137,6 +140,7 @@ def test_a_process_that_is_killed_comes_back_without_what_it_left_behind(tmp_pat
     assert not is_running(again)
 
 
+@pytest.mark.long
 def test_a_real_worker_that_is_killed_comes_back(tmp_path: Path) -> None:
     with Up(tmp_path / "home", f"{WEB}articles: celery -A tasks worker -Q articles\n") as up:
         up.is_ready()
@@ -180,6 +184,7 @@ def leader_of(up: Up, name: str) -> int:
     return int(re.findall(rf"{name} started \(pid=(\d+)\)", up.output)[-1])
 
 
+@pytest.mark.long
 def test_the_death_of_its_parent_ends_everything(tmp_path: Path) -> None:
     parent = ParentedUp(tmp_path / "home")
     groups = [*parent.is_ready().process_groups(), int(parent.addresses["PRESSROOM_STACK_PID"] or 0)]
@@ -208,6 +213,7 @@ def test_killed_outright_it_leaves_no_process_behind_and_starts_again(tmp_path: 
         again.is_ready()
 
 
+@pytest.mark.long
 def test_a_throwaway_stack_leaves_no_data(tmp_path: Path) -> None:
     with Up(tmp_path / "home", options=["--throwaway"]) as up:
         assert (up.is_ready().home / "mongodb").exists()
@@ -216,6 +222,7 @@ def test_a_throwaway_stack_leaves_no_data(tmp_path: Path) -> None:
     assert not (tmp_path / "home" / "mongodb").exists()
 
 
+@pytest.mark.long
 def test_what_the_environment_names_is_used_and_not_started(tmp_path: Path, mongodb: str, sqs: str) -> None:
     given = {"MONGODB_URI": mongodb, "QUEUE_PREFIX": "named-", **sqs_server.environment(sqs)}
     with Up(tmp_path / "home", variables=given) as up:
