@@ -148,13 +148,18 @@ def _new_queues() -> dict[str, str]:
     """What `queues.provision.apply` makes where there is nothing yet, in one request each; it looks first, with four more."""
     from queues.catalogue import KINDS
     from queues.clients import sqs
-    from queues.wanted import TAG, wanted
+    from queues.wanted import ALLOWED, TAG, wanted
 
     made = {}
-    for each in (each for kind in KINDS.values() for each in wanted(kind)):
-        attributes = {name: each.spelled(name, ARNS) for name in each.in_words() if not name.startswith(TAG)}
-        answer = sqs().create_queue(QueueName=each.queue.name, Attributes=cast(Any, attributes), tags=each.tags)
-        made[each.queue.name] = answer["QueueUrl"]
+    for kind in KINDS.values():
+        dead_letters, *lanes = wanted(kind)
+        for each in (dead_letters, *lanes):
+            names = {name for name in each.in_words() if not name.startswith(TAG)} - {ALLOWED}
+            attributes = {name: each.spelled(name, ARNS) for name in names}
+            answer = sqs().create_queue(QueueName=each.queue.name, Attributes=cast(Any, attributes), tags=each.tags)
+            made[each.queue.name] = answer["QueueUrl"]
+        allowed = {ALLOWED: dead_letters.spelled(ALLOWED, ARNS)}  # which moto takes of queues that are there
+        sqs().set_queue_attributes(QueueUrl=made[dead_letters.queue.name], Attributes=cast(Any, allowed))
     return made
 
 

@@ -61,6 +61,7 @@ def test_messages_that_sqs_delivers_twice_are_jobs_done_once(
     assert balanced(job_ids, service).generations == 20
 
 
+@pytest.mark.long
 def test_a_message_whose_receipt_handle_is_outdated_when_its_job_ends_does_nothing_when_it_comes_again(
     start_worker: StartWorker, sqs_proxy: SqsProxy, service: AiService
 ) -> None:

@@ -60,6 +60,7 @@ def test_list_of_nothing_says_so(database: Any, queues: Any) -> None:
     assert run("list").stdout == "No failed jobs and no dead letters.\n"
 
 
+@pytest.mark.long
 def test_show_tells_a_jobs_story_and_what_its_letter_says(database: Any, queues: Any) -> None:
     job = fail(database, message="No such style.")
     shown = run("show", job.id).stdout
@@ -71,12 +72,14 @@ def test_show_tells_a_jobs_story_and_what_its_letter_says(database: Any, queues:
     assert by_letter["letters"][0]["reason"] == f"{REFUSED}: No such style."
 
 
+@pytest.mark.long
 def test_show_of_what_nobody_could_read_shows_it_as_it_is(database: Any, queues: Any) -> None:
     shown = run("show", lay(GARBAGE, Reason="the body is not JSON", Colour="red")).stdout
     for said in (GARBAGE, "the body is not JSON", "Colour  red"):
         assert said in shown
 
 
+@pytest.mark.long
 def test_show_of_an_unknown_id_is_one_line(database: Any, queues: Any) -> None:
     ended = run("show", "nobody")
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -102,6 +105,7 @@ def test_redrive_asks_first_and_then_names_who_did_it(database: Any, queues: Any
     assert [letter.body for letter in letters()] == [GARBAGE]
 
 
+@pytest.mark.long
 def test_redrive_with_json_is_a_document_alone(database: Any, queues: Any) -> None:
     fail(database)
     document = told("redrive", "--error", REFUSED, "--newer-than", "1h", "--yes")
@@ -109,6 +113,7 @@ def test_redrive_with_json_is_a_document_alone(database: Any, queues: Any) -> No
     assert [(group["does"], group["jobs"], group["letters"]) for group in document["groups"]] == [("starts over", 1, 1)]
 
 
+@pytest.mark.long
 def test_drop_wants_to_know_what(database: Any, queues: Any) -> None:
     job = fail(database)
     ended = run("drop", "--yes")
@@ -119,6 +124,7 @@ def test_drop_wants_to_know_what(database: Any, queues: Any) -> None:
     assert run("drop", "--all", "--yes").stdout == "Nothing of that sort is there.\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -134,6 +140,7 @@ def test_what_cannot_be_meant_is_refused_in_a_line(words: list[str], says: str) 
     assert len(ended.stderr.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_with_sqs_away_it_is_said_in_a_line(database: Any, queues: Any, sqs_proxy: SqsProxy) -> None:
     sqs_proxy.refuse()
     for words in (["list"], ["redrive", "--yes"]):
@@ -143,6 +150,7 @@ def test_with_sqs_away_it_is_said_in_a_line(database: Any, queues: Any, sqs_prox
         assert len(ended.stderr.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_a_missing_queue_is_named_after_what_is_there_was_shown(database: Any, queues: Any) -> None:
     fail(database)
     name = dead_letters_of("images").name
@@ -155,6 +163,7 @@ def test_a_missing_queue_is_named_after_what_is_there_was_shown(database: Any, q
     )
 
 
+@pytest.mark.long
 def test_the_commands_modules_load_next_to_nothing() -> None:
     heavy = {"boto3", "pymongo", "jobs", "queues", "providers", "rich"}
     program = f"import sys, cli.dead_letters; print({heavy} & {{*sys.modules}})"

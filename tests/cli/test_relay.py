@@ -58,6 +58,7 @@ def test_settings_that_cannot_be_used_are_a_sentence() -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_it_works_until_it_is_told_to_stop(told: signal.Signals, database: Any, queues: Any, tmp_path: Path) -> None:
     log = tmp_path / "log"

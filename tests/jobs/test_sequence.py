@@ -230,6 +230,7 @@ class TwoUsers(RuleBasedStateMachine):
         return list(self._jobs.find({"group": group, "status": {"$in": open_statuses}}).sort("seq"))
 
 
+@pytest.mark.long
 def test_claims_keep_the_order_whoever_reads_and_claims_when(database: Database[dict[str, Any]]) -> None:
     class TwoUsersThere(TwoUsers):
         def __init__(self) -> None:

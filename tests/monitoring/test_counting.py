@@ -67,6 +67,7 @@ def test_what_a_worker_did_is_counted_when_it_has_ended(
     assert (run.n, sum(run.within.values())) == (5, 5)
 
 
+@pytest.mark.long
 def test_a_killed_workers_job_is_a_crash_and_no_second_start(
     since: Callable[..., float], service: AiService, start_worker: StartWorker
 ) -> None:

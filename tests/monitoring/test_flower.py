@@ -60,6 +60,7 @@ def test_flower_orders_and_revokes_jobs(start_worker: StartWorker, tmp_path: Pat
         wait_for(lambda: flower.state_of(job_id) == "REVOKED", "Flower to see it cancelled", worker)
 
 
+@pytest.mark.long
 def test_flower_shows_that_a_job_waits_for_its_next_attempt(start_worker: StartWorker, tmp_path: Path) -> None:
     with AiService() as service, Flower(tmp_path / "flower.log") as flower:
         service.behave(status=503, retry_after="600")

@@ -45,6 +45,7 @@ def running(job: Job, worker: Worker) -> None:
     wait_for(is_running, "the job to run", worker)
 
 
+@pytest.mark.long
 def test_three_workers_on_one_host_are_three_nodes(queues: Any, database: Any, tmp_path: Path) -> None:
     with ExitStack() as started:
         workers = [Worker(tmp_path / f"{n}.log", "articles") for n in range(3)]
@@ -74,6 +75,7 @@ def test_a_worker_answers_what_it_is_and_what_it_does(start_worker: StartWorker)
     assert [queue["name"] for queue in answers["active_queues"]] == ["articles"]
 
 
+@pytest.mark.long
 def test_a_pool_grows_and_shrinks_and_as_many_jobs_run(start_worker: StartWorker) -> None:
     with AiService() as service:
         service.behave(wait_seconds=600)
@@ -89,6 +91,7 @@ def test_a_pool_grows_and_shrinks_and_as_many_jobs_run(start_worker: StartWorker
             assert finished(job.id, worker).status is Status.COMPLETED
 
 
+@pytest.mark.long
 def test_a_worker_takes_up_a_kind_and_leaves_one_when_it_is_told(start_worker: StartWorker, database: Any) -> None:
     worker = start_worker("articles")
     assert "no kind 'nonsense'" in celery("control", "add_consumer", "nonsense")
@@ -107,6 +110,7 @@ def test_a_worker_takes_up_a_kind_and_leaves_one_when_it_is_told(start_worker: S
     assert finished(left.id, worker).status is Status.COMPLETED
 
 
+@pytest.mark.long
 def test_a_worker_ends_in_order_when_it_is_told_to(start_worker: StartWorker) -> None:
     with AiService() as service:
         service.behave(wait_seconds=1)
@@ -136,6 +140,7 @@ def test_revoking_cancels_the_job_and_at_the_provider_what_it_makes_and_a_retry_
         assert finished(job.id, worker).status is Status.COMPLETED
 
 
+@pytest.mark.long
 def test_revoking_needs_no_worker_and_names_what_it_did(queues: Any, database: Any) -> None:
     job = submit(article())
     assert f"{job.id}: cancelled" in celery("control", "revoke", job.id)
@@ -147,6 +152,7 @@ def test_revoking_needs_no_worker_and_names_what_it_did(queues: Any, database: A
     assert "there is no such job" in unknown
 
 
+@pytest.mark.long
 def test_events_tell_a_jobs_way(start_worker: StartWorker, tmp_path: Path) -> None:
     watcher = start_celery("events", "--dump")
     assert watcher.stdout is not None

@@ -97,6 +97,7 @@ def test_a_reader_whose_collection_is_taken_away_hears_what_comes_after(
     assert database[EVENTS].options()["capped"]
 
 
+@pytest.mark.long
 def test_a_reader_that_was_overtaken_goes_on_with_what_is_left_and_says_so(
     store: MonitorStore, database: Database[dict[str, Any]]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from devstack.ai_service import AiService
 from devstack.forwarder import Forwarder
 from jobs.life import Status
@@ -25,6 +27,7 @@ def waits_for(job_id: str) -> str | None:
     return job.waiting_for["reason"] if job and job.waiting_for else None
 
 
+@pytest.mark.long
 def test_jobs_outlive_an_outage_of_the_service_without_an_attempt_and_go_on_when_it_is_back(start_worker: StartWorker) -> None:
     with AiService() as service, Forwarder("127.0.0.1", service.port) as way:
         way.cut()

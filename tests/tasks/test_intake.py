@@ -165,6 +165,7 @@ def wait_for_job(job_id: str, worker: Worker) -> str:
     return job_id
 
 
+@pytest.mark.long
 def test_an_order_delivered_twice_each_time_is_done_once(start_worker: StartWorker, sqs_proxy: SqsProxy, database: Any) -> None:
     with AiService() as service:
         sqs_proxy.duplicate(every=1)
@@ -208,6 +209,7 @@ def test_what_can_be_no_job_is_a_dead_letter_as_it_was_sent_with_the_reason(star
     }
 
 
+@pytest.mark.long
 def test_an_order_waits_for_mongodb_and_is_done_once_it_is_back(start_worker: StartWorker, mongodb: str) -> None:
     with Forwarder(*host_and_port(mongodb)) as way:
         uri = f"mongodb://{way.address}/?directConnection=true"

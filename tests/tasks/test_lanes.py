@@ -41,6 +41,7 @@ def in_order_of_start(database: Any) -> list[str]:
     return [job["priority"] for job in database.jobs.find({"started_at": {"$ne": None}}).sort("started_at")]
 
 
+@pytest.mark.long
 def test_ten_high_jobs_start_before_two_hundred_normal_ones_that_wait(
     start_worker: StartWorker, database: Any, service: AiService
 ) -> None:

@@ -54,6 +54,7 @@ def test_a_worker_whose_receive_loop_hangs_ends_itself(start_worker: StartWorker
     assert workers() == []
 
 
+@pytest.mark.long
 def test_a_worker_whose_receiver_died_ends_itself(start_worker: StartWorker) -> None:
     worker = start_worker("articles", "images", app=FAULTY, PRESSROOM_FAULTS="raise:polling:5")
     assert ended(worker) == STUCK
@@ -61,6 +62,7 @@ def test_a_worker_whose_receiver_died_ends_itself(start_worker: StartWorker) -> 
     assert len(complaint["queues"]) == 1
 
 
+@pytest.mark.long
 def test_jobs_of_a_worker_that_ends_itself_go_to_another(start_worker: StartWorker) -> None:
     stuck = start_worker("articles", app=FAULTY, PRESSROOM_FAULTS="hang:calling,raise:polling:3")
     job = submit(ARTICLE)
@@ -69,6 +71,7 @@ def test_jobs_of_a_worker_that_ends_itself_go_to_another(start_worker: StartWork
     assert finished(job.id).status == "completed"
 
 
+@pytest.mark.long
 def test_a_worker_that_has_a_reason_not_to_receive_goes_on(start_worker: StartWorker) -> None:
     nowhere = f"http://{NOWHERE}"
     pauses().pause("images", reason="a test", by="ada")
@@ -94,6 +97,7 @@ def test_a_worker_that_has_a_reason_not_to_receive_goes_on(start_worker: StartWo
     assert said.last_attempt["videos"] > said.last_receive["videos"]
 
 
+@pytest.mark.long
 def test_a_worker_says_that_it_lives_until_it_ends(start_worker: StartWorker) -> None:
     worker = start_worker("articles")
     said = wait_for(lambda: document(worker), "the worker's document", worker)
@@ -119,6 +123,7 @@ Event().wait()
 """
 
 
+@pytest.mark.long
 def test_a_worker_that_can_not_end_in_order_ends_all_the_same(database: Any) -> None:
     assert BEYOND_GRACE_SECONDS < PATIENCE_SECONDS
     process = subprocess.run(

@@ -38,6 +38,7 @@ def told(job: Job) -> tuple[Status, int, int]:
     return job.status, job.attempts, job.crashes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "break_it",
     [lambda sqs: sqs.refuse(), lambda sqs: sqs.hang(), lambda sqs: sqs.fail(500), lambda sqs: sqs.throttle()],
@@ -65,6 +66,7 @@ def test_with_sqs_away_running_jobs_complete_and_waiting_ones_start_when_it_is_b
     assert worker.stop() == 0
 
 
+@pytest.mark.long
 def test_with_mongodb_away_for_longer_than_a_lease_every_job_completes_once_and_no_attempt_is_lost(
     start_worker: StartWorker, mongodb: str, database: Any
 ) -> None:

@@ -255,6 +255,7 @@ def sequentially(orders: list[Any]) -> dict[str, Any]:
     return state
 
 
+@pytest.mark.long
 def test_killed_workers_retries_and_a_queue_emptied_in_between_change_nothing_about_the_order(
     queues: Any, database: Any, fleet: Fleet
 ) -> None:

@@ -86,6 +86,7 @@ def test_a_worker_told_to_stop_finishes_what_it_has_begun(start_worker: StartWor
     assert finished(job.id).status is Status.COMPLETED
 
 
+@pytest.mark.long
 def test_a_cold_shutdown_waits_for_nothing_and_another_worker_goes_on(start_worker: StartWorker) -> None:
     with AiService() as service:
         service.behave(wait_seconds=60)
@@ -155,6 +156,7 @@ def test_a_cancelled_job_stops_its_handler(start_worker: StartWorker) -> None:
         wait_for(lambda: {task.error for task in service.tasks.values()} == {"cancelled"}, "the task's cancel", worker)
 
 
+@pytest.mark.long
 def test_a_worker_outlives_sqs_and_takes_jobs_once_it_is_back(start_worker: StartWorker, sqs: str) -> None:
     with Forwarder(*host_and_port(sqs)) as way:
         worker = start_worker("articles", AWS_ENDPOINT_URL=f"http://{way.address}")
@@ -167,6 +169,7 @@ def test_a_worker_outlives_sqs_and_takes_jobs_once_it_is_back(start_worker: Star
         assert "the queue answers again" in worker.log
 
 
+@pytest.mark.long
 def test_a_job_whose_end_could_not_be_recorded_waits_for_mongodb_and_is_not_done_again(
     start_worker: StartWorker, mongodb: str, database: Any
 ) -> None:

@@ -19,6 +19,7 @@ from jobs.outages import outages
 from jobs.pauses import pauses
 from jobs.workers import OwnDocument
 from monitoring.glossary import METRICS
+from providers.choice import PROVIDERS
 from queues.catalogue import KINDS
 from queues.queue import Outgoing, dead_letters_of
 from tests.conftest import NOWHERE
@@ -173,9 +174,7 @@ def test_a_paused_queue_and_a_provider_that_is_down_are_told(client: FlaskClient
     pauses().pause("videos", "the disk is full", by="ada")
     outages().open("service", "no connection", frozenset())
     assert measured(client, "queue_paused")[labels(queue="videos")] == 1
-    assert measured(client, "provider_open") == {
-        labels(provider=name): float(name == "service") for name in ("local", "openai", "service")
-    }
+    assert measured(client, "provider_open") == {labels(provider=name): float(name == "service") for name in PROVIDERS}
 
 
 def test_the_oldest_job_that_could_start_is_told_by_its_queue(client: FlaskClient, database: Any) -> None:
