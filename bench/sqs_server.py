@@ -19,9 +19,9 @@ PORT = sys.argv[1]
 os.environ |= {"GATEWAY_PORT": PORT, "MINISTACK_HOST": "127.0.0.1", "LOG_LEVEL": "ERROR", "PERSIST_STATE": "0"}
 
 from hypercorn.asyncio import serve  # noqa: E402 - MiniStack reads its environment when it is loaded
-from hypercorn.config import Config  # noqa: E402
-from ministack.app import app  # noqa: E402
-from ministack.services import sqs  # noqa: E402
+from hypercorn.config import Config  # noqa: E402 - as above
+from ministack.app import app  # noqa: E402 - as above
+from ministack.services import sqs  # noqa: E402 - as above
 
 counts: dict[str, Counter[str]] = defaultdict(Counter)
 

@@ -6,6 +6,7 @@ import json
 import secrets
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ SLOTS = 8
 PEERS = HERE / "peers"
 
 
-class System:
+class System(ABC):
     """What is measured. Its jobs are documents of the bench's database, its queue one of its own."""
 
     name: str
@@ -29,20 +30,21 @@ class System:
     collection = JOBS
     queue: str
 
+    @abstractmethod
     def worker(self, ground: Ground, slots: int = SLOTS, **variables: str) -> Running:
         """A worker with so many slots, just started."""
-        raise NotImplementedError
 
+    @abstractmethod
     def submit(self, ground: Ground, count: int, payload: dict[str, Any] | None = None) -> list[str]:
         """Queue so many jobs."""
-        raise NotImplementedError
 
     def submit_one(self, ground: Ground) -> str:
         """Queue one job, as a request does."""
         return self.submit(ground, 1)[0]
 
+    @abstractmethod
     def versions(self) -> str:
-        raise NotImplementedError
+        """Its packages, for the table."""
 
     def began(self, ground: Ground, job_id: str) -> float | None:
         """When the work of a claimed job began; None: it is not done yet."""

@@ -208,8 +208,8 @@ class _Checked:
 
     def _new_conn(self) -> socket.socket:  # what urllib3's own variants, as the one for SOCKS, replace
         host: str = self.host  # type: ignore[attr-defined] # the connection's, which this is mixed into
-        port: int = self.port  # type: ignore[attr-defined]
-        seconds: float = self.timeout  # type: ignore[attr-defined]
+        port: int = self.port  # type: ignore[attr-defined] # likewise
+        seconds: float = self.timeout  # type: ignore[attr-defined] # likewise
         for address in addresses_of(self._url, host, port):
             seconds = min(seconds, max(self._deadline.ends - monotonic(), 0.01))
             with suppress(OSError):
