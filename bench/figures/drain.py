@@ -8,12 +8,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
+
+from pymongo import MongoClient
 
 from bench.asked import Asked
 from bench.ground import Ground
 from bench.processes import Running, cpu_seconds_of
 from bench.systems import BATCHING_LOOP, CELERY, DRAMATIQ, LOOP, SLOTS, TASKIQ, Peer, Pressroom, System
 from bench.table import Row, at_least, at_most, of_rounds
+from monitoring.store import EVENTS
 
 PEERS: list[Peer] = [LOOP, BATCHING_LOOP, DRAMATIQ, TASKIQ, *CELERY.values()]
 SENDS = ("SendMessage", "SendMessageBatch")
@@ -191,18 +195,24 @@ def measure_growth(ground: Ground, asked: Asked) -> Iterator[Row | str]:
 
 
 def measure_monitor(ground: Ground, asked: Asked) -> Iterator[Row | str]:
-    """The monitor on a MongoDB of its own, which is stopped (SIGSTOP: it takes connections and answers nothing) or goes."""
+    """The monitor on a MongoDB of its own, which is full (refuses every event), then stopped (answers nothing to anybody)."""
     own = Pressroom()
-    paces = []
-    with ground.second_mongod() as (uri, server):
+    full, stopped = [], []
+    with ground.second_mongod() as (uri, server), MongoClient[dict[str, Any]](uri) as client:
+        monitor = client["monitor"]
         for _ in range(asked.rounds):
             with own.worker(ground, MONITOR_URL=uri) as worker:
                 own.warm(ground)
-                going = drain_by(ground, own, worker, own.jobs_at_once)
+                going = drain_by(ground, own, worker, own.jobs_at_once).pace
+                monitor.command("collMod", EVENTS, validator={"$expr": False})
+                try:
+                    full.append(drain_by(ground, own, worker, own.jobs_at_once).pace / going)
+                finally:
+                    monitor.command("collMod", EVENTS, validator={})
                 server.process.send_signal(signal.SIGSTOP)
                 try:
-                    stopped = drain_by(ground, own, worker, own.jobs_at_once)
+                    stopped.append(drain_by(ground, own, worker, own.jobs_at_once).pace / going)
                 finally:
                     server.process.send_signal(signal.SIGCONT)
-            paces.append(stopped.pace / going.pace)
-    yield at_least("drain with the monitor's store stopped", median(paces), 0.95, measured=f"{of_rounds(paces)} ×")
+    for how, paces in (("full", full), ("stopped", stopped)):
+        yield at_least(f"drain with the monitor's store {how}", median(paces), 0.95, measured=f"{of_rounds(paces)} ×")
