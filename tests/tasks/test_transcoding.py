@@ -150,7 +150,7 @@ class Transcoding:
 
 def transcoder_pid() -> int | None:
     """Of the child of this process that transcodes."""
-    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    table = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split(maxsplit=2) for line in table.splitlines()]
     return next((int(pid) for pid, parent, args in rows if parent == str(os.getpid()) and str(PROGRAM) in args), None)
 
