@@ -29,7 +29,6 @@ IN_PLAIN_WORDS = {
     "missing": "{field} is missing: add it.",
     "field_needed": "{field} is missing: {why}.",
     "not_together": "{field} can't be sent with {other}: leave one of them out.",
-    "not_available": "{field} is not available yet: {remedy}.",
     "not_in_order": "{field} can't be sent for {kind}, which are done in the order of their submission: leave it out.",
     "web_address": "{field} is {value}: {why}",
     "extra_forbidden": "{field} is an unknown field: leave it out{known}.",

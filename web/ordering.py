@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from jobs.draining import drains
 from jobs.idempotency import Taken
-from jobs.public_addresses import MOST_URL_CHARACTERS, ForbiddenAddress, check_url
+from jobs.public_addresses import PublicUrl
 from jobs.quota import room_for
 from jobs.submit import Order, Priority
 from providers.choice import PROVIDERS
@@ -54,18 +54,9 @@ def _moment(value: object) -> datetime:
     return moment
 
 
-def _public(url: str) -> str:
-    try:
-        check_url(url)
-    except ForbiddenAddress as error:
-        raise PydanticCustomError("web_address", "{why}", {"why": str(error).partition("can't be used: ")[2]}) from None
-    return url
-
-
 Provider = Annotated[str, one_of([*PROVIDERS]), Field(json_schema_extra={"enum": [*PROVIDERS]})]
 ModelId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str), Field(strict=False)]
-WebAddress = Annotated[str, StringConstraints(max_length=MOST_URL_CHARACTERS), AfterValidator(_public)]
 MetadataName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 MetadataValue = Annotated[str, StringConstraints(max_length=500)]
 
@@ -89,7 +80,7 @@ class JobOrder(Payload):
     )
     provider: Provider | None = Field(default=None, description="The AI provider to ask. Left out: the server's own choice.")
     model_id: ModelId | None = Field(default=None, description="The model to ask for. Left out: the provider's own choice.")
-    callback_url: WebAddress | None = Field(
+    callback_url: PublicUrl | None = Field(
         default=None, description="A web address of yours on the public internet that is told of the job's end."
     )
     metadata: dict[MetadataName, MetadataValue] = Field(
