@@ -9,15 +9,14 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from jobs.draining import drains
-from jobs.store import store
 from jobs.submit import Order, submit, submit_many
 from providers.requests import ArticleRequest, Line, needed
+from web.asked import asked_job
 from web.body import read
 from web.brief import Accepted, AcceptedMany, ContentJob
 from web.examples import ACCEPTED, ARTICLE_JOB
 from web.identity import current_user
 from web.operations import Operation, Reply, describe
-from web.problems import not_found
 from web.render import accepted, answer, job_path
 from web.requestlog import about
 
@@ -92,8 +91,4 @@ def generate() -> Response:
     )
 )
 def show(job_id: str) -> Response:
-    about(job_id)
-    job = store().get(job_id, current_user().sees)
-    if job is None:
-        raise not_found("such job")
-    return answer(ContentJob.of(job))
+    return answer(ContentJob.of(asked_job(job_id)))

@@ -12,17 +12,16 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from jobs.document import Job
 from jobs.forecast import forecasts
-from jobs.store import store
 from jobs.texts import MARK, Piece, known_by, lacking, mark
 from settings import settings
+from web.asked import asked_job
 from web.body import read_query
 from web.identity import current_user
 from web.jobs import KindName
 from web.live import TooManyOfUser, TooManyStreams, live
 from web.operations import Operation, Reply, describe
-from web.problems import Problem, not_found
+from web.problems import Problem
 from web.render import JobShape, Shape, base_url
-from web.requestlog import about
 from web.watches import JobWatch, ListWatch, Told, Watch
 
 EVENT_STREAM = "text/event-stream"
@@ -82,10 +81,7 @@ class JobsEventsQuery(Shape):
 )
 def of_job(job_id: str) -> Response:
     query = read_query(JobEventsQuery)
-    about(job_id)
-    job = store().get(job_id, current_user().sees)
-    if job is None:
-        raise not_found("such job")
+    job = asked_job(job_id)
     version, known_mark = _last_told(job_id)
     if job.status.is_final and version == str(job.version):
         return Response(status=204)

@@ -8,16 +8,15 @@ from flask import Blueprint, Response
 from pydantic import ConfigDict, Field
 
 from jobs.draining import drains
-from jobs.store import store
 from jobs.submit import Order, submit
 from providers.requests import ImageRequest
 from tasks.videos import AnyVideo
+from web.asked import asked_job
 from web.body import OneOf, read, read_query
 from web.brief import Accepted, MediaJob
 from web.examples import ACCEPTED, IMAGE_JOB, JOB_ID
 from web.identity import current_user
 from web.operations import Operation, Reply, describe
-from web.problems import not_found
 from web.render import Shape, accepted, answer, job_path
 from web.requestlog import about
 
@@ -102,9 +101,4 @@ def generate() -> Response:
     )
 )
 def show() -> Response:
-    job_id = read_query(MediaQuery).job_id
-    about(job_id)
-    job = store().get(job_id, current_user().sees)
-    if job is None:
-        raise not_found("such job")
-    return answer(MediaJob.of(job))
+    return answer(MediaJob.of(asked_job(read_query(MediaQuery).job_id)))

@@ -11,9 +11,9 @@ from werkzeug.wrappers import Response as AnyResponse
 from jobs.listing import Selection, page
 from jobs.media import pictured
 from jobs.roles import Role
-from jobs.store import store
 from jobs.submit import submit
 from queues.catalogue import KINDS
+from web.asked import asked_job
 from web.identity import current_user, require
 from web.pages.forms import Field, blamed, filled
 from web.pages.ordering import document_of, fields_of_kind, order_of, read
@@ -32,9 +32,7 @@ def compose() -> str:
     if wanted is None:
         kind = _kind(request.args.get("kind", kinds_of_work()[0]))
         return _page(kind, fields_of_kind(kind))
-    job = store().get(wanted, current_user().sees)
-    if job is None:
-        raise not_found("such job")
+    job = asked_job(wanted)
     return _page(_kind(job.kind), filled(fields_of_kind(job.kind), document_of(job)))
 
 

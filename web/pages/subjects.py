@@ -21,7 +21,7 @@ ONE_OF: Mapping[str, str] = {"analytics": "Analytics"}
 
 def kinds_of_work() -> list[str]:
     """The kinds that people order, in the catalogue's order."""
-    return [kind.name for kind in KINDS.values() if not getattr(kind, "internal", False)]
+    return [kind.name for kind in KINDS.values() if not kind.internal]
 
 
 def one(kind: str) -> str:
