@@ -11,6 +11,7 @@ import structlog
 from flask import Flask, Response, g, request
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+MOST_ID_CHARACTERS = 64
 USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 log = structlog.get_logger("web")
@@ -24,7 +25,7 @@ def register(app: Flask) -> None:
 
 def about(job_id: str) -> None:
     """Name the job that the request at hand is about, in all its lines from here on."""
-    bind_contextvars(job_id=job_id)
+    bind_contextvars(job_id=quote(job_id[:MOST_ID_CHARACTERS]))  # as it was asked for, it may hold line ends
 
 
 def _begin() -> None:
