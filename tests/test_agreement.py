@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from queues.catalogue import KINDS
 from settings import CHECKOUT, Settings
 
 COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
+SYSTEMD = CHECKOUT / "deploy" / "systemd"
 SERVERS_OF_COMPOSE = {"mongo", "sqs", "queues", "door", "flower-door"}
 """What compose runs besides the Procfile's processes."""
 MODULES_OF_TASKS = {
@@ -58,6 +60,34 @@ def test_every_kind_has_its_process_in_the_procfile() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_worker_process_consumes_the_queue_it_is_named_after(kind: str) -> None:
     assert procfile().get(kind) == f"celery -A tasks worker -Q {kind}"
+
+
+def systemd_unit(path: Path) -> dict[str, str]:
+    """The settings of a systemd unit, or of a drop-in, by their names in lower case."""
+    parser = ConfigParser(interpolation=None)
+    parser.read(path)
+    return {name: value for section in parser.sections() for name, value in parser[section].items()}
+
+
+def test_systemd_has_a_unit_for_each_process_of_the_procfile_with_the_same_command() -> None:
+    units = {path.stem.removeprefix("pressroom-"): systemd_unit(path) for path in SYSTEMD.glob("*.service")}
+    worker = units.pop("worker@")["execstart"]
+    commands = {name: unit["execstart"] for name, unit in units.items()} | {k: worker.replace("%i", k) for k in KINDS}
+    assert_same(
+        {f"{name}: {command}" for name, command in procfile().items()},
+        {f"{name}: {command.removeprefix('/opt/pressroom/.venv/bin/')}" for name, command in commands.items()},
+        missing="Give deploy/systemd/ a unit pressroom-<name>.service with this name and command",
+        surplus="The Procfile has no such process; take out of deploy/systemd/",
+    )
+    enabled = re.search(r"pressroom-worker@\{(.*)\}", (SYSTEMD / "README.md").read_text())
+    assert enabled, "deploy/systemd/README.md should say how to enable a worker for each kind"
+    assert {*enabled[1].split(",")} == {*KINDS}, "deploy/systemd/README.md enables other workers than there are kinds"
+
+
+def test_systemd_gives_a_process_more_time_to_leave_than_it_takes() -> None:
+    given = float(systemd_unit(SYSTEMD / "pressroom-.service.d" / "common.conf")["timeoutstopsec"])
+    grace = Settings.model_fields["shutdown_grace_seconds"].default
+    assert given > grace + 30, "gunicorn.conf.py takes so long with BROKER=none: raise TimeoutStopSec in deploy/systemd/"
 
 
 def test_compose_runs_the_processes_of_the_procfile_by_the_same_commands() -> None:
