@@ -51,6 +51,11 @@ def perform_pending(job: Job) -> None:
         except (QueueError, Retryable) as error:
             log.warning("an effect stays pending", effect=effect["key"], reason=str(error), **job.log_context())
             continue
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            log.exception("an effect can't be performed; the job's others go on", effect=effect["key"], **job.log_context())
+            continue
         reached(Step.EFFECT_PERFORMED, job.id)
         store().effect_done(job.id, effect["key"], related_job=follower)
         log.info("effect performed", effect=effect["key"], **job.log_context())

@@ -180,14 +180,8 @@ class Relay:
 
     def _perform(self, kind: str) -> None:
         for job in self._some(Overdue(database(), self._pace).effects(kind, MOST)):
-            try:
-                perform_pending(job)
-            except DatabaseUnavailable:
-                raise
-            except Exception:
-                log.exception("effects can't be performed; those of other jobs go on", **job.log_context())
-            else:
-                self._report.done["jobs with effects"] += 1
+            perform_pending(job)
+            self._report.done["jobs with effects"] += 1
 
     def _send_kind(self, kind: str) -> None:
         """Nothing is taken, and so nothing written, while the queue can't be asked. Without open jobs it is not asked."""
@@ -231,8 +225,13 @@ class Relay:
             self._report.done["dead letters dropped"] += n
 
     def _clear_away(self) -> None:
-        if self._is_time("clearing away", self._pace.silent) and (n := clear_away()):
-            self._report.done["things cleared away"] += n
+        if not self._is_time("clearing away", self._pace.silent):
+            return
+        cleared = clear_away()
+        if cleared.goes_on:
+            del self._next["clearing away"]  # in the next round, or more would come than goes
+        if cleared.deleted:
+            self._report.done["things cleared away"] += cleared.deleted
 
     def _record(self) -> None:
         report = {"done": dict(self._report.done), "faults": dict(self._report.faults)}

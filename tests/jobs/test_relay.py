@@ -304,7 +304,7 @@ def test_whoever_ended_a_job_has_its_time_to_perform_its_effects(database: Any) 
     assert a_relay().round().done == {}
 
 
-def test_effects_that_fail_do_not_stop_those_of_other_jobs(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_effects_that_fail_stop_no_other_of_their_job_or_of_another(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(job: Job, effect: effects.Effect) -> None:
         raise RuntimeError("a fault of ours")
 
@@ -313,10 +313,12 @@ def test_effects_that_fail_do_not_stop_those_of_other_jobs(database: Any, monkey
 
     monkeypatch.setitem(effects.PERFORMERS, "break", fail)
     monkeypatch.setitem(effects.PERFORMERS, "wait", put_off)
-    left = [ended_with(database, does) for does in ("break", "wait", "something new")]
+    hindered = ("break", "wait", "something new")
+    pending = [{"key": does, "does": does, "reason": "r"} for does in (*hindered, "dead_letter")]
+    both = put(database, "failed", finished_at=PAST, effects=pending)
     done = ended_with(database, "dead_letter", finished_at=PAST + timedelta(seconds=1))
     a_relay().round()
-    assert all(read(job.id).effects for job in left)
+    assert [effect["does"] for effect in read(both.id).effects] == [*hindered]
     assert read(done.id).effects == []
 
 

@@ -45,23 +45,23 @@ def test_what_an_attempt_made_that_did_not_win_goes_after_a_day(database: Any) -
     won = claimed(database, "won", lost.id)
     result = save_article(won, title="t", content="won", word_count=1) | {"media": [save(won)]}
     assert store().complete(won.id, "won", result=result, usage={})
-    assert clear_away() == 0  # not yet
+    assert clear_away().deleted == 0  # not yet
     age(database, days=1.1)
-    assert clear_away() == 2
+    assert clear_away().deleted == 2
     done = store().get(won.id)
     assert done is not None
     assert [item.name for item in media_of(done)] == ["image.png"]
     assert (article(done) or {})["content"] == "won"
     assert files().open(f"{won.id}/won/image.png") is not None
     assert files().open(f"{won.id}/{lost_file}") is None
-    assert clear_away() == 0
+    assert clear_away().deleted == 0
 
 
 def test_what_a_running_attempt_has_made_stays(database: Any) -> None:
     job = claimed(database, "running")
     save(job)
     age(database, days=2)
-    assert clear_away() == 0
+    assert clear_away().deleted == 0
     assert files().open(f"{job.id}/running/image.png") is not None
 
 
@@ -70,7 +70,7 @@ def test_a_file_whose_job_is_gone_goes(database: Any) -> None:
     save(job)
     database.jobs.delete_many({})
     age(database, days=2)
-    assert clear_away() == 1
+    assert clear_away().deleted == 1
     assert files().open(f"{job.id}/gone/image.png") is None
 
 
@@ -93,3 +93,10 @@ def test_an_open_job_stays_however_old_it_is(database: Any) -> None:
     database.jobs.insert_one(made)
     clear_away()
     assert store().get(made["_id"]) is not None
+
+
+def test_what_one_go_leaves_goes_in_the_next(database: Any) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=400)
+    database.jobs.insert_many([document("completed", finished_at=long_ago) for _ in range(3)])
+    assert [clear_away(most=2), clear_away(most=2)] == [(2, True), (1, False)]
+    assert database.jobs.count_documents({}) == 0
