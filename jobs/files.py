@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from functools import cache
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
@@ -46,14 +47,21 @@ class Files(Protocol):
 
 
 class GridFSFiles:
-    """Files in MongoDB: nothing else has to be run."""
+    """Files in MongoDB: nothing else has to be run.
+
+    A file's id there is its key. So its pieces can be found by it and deleted even where a kill in the middle left no more of
+    the file than pieces.
+    """
 
     def __init__(self, source: Database) -> None:
         self._source = source
 
     def put(self, key: str, file: BinaryIO, content_type: str) -> None:
         with available():
-            self._source.files().upload_from_stream(key, file, metadata={"content_type": content_type})
+            bucket = self._source.files()
+            with suppress(NoFile):
+                bucket.delete(key)
+            bucket.upload_from_stream_with_id(key, key, file, metadata={"content_type": content_type})
 
     def open(self, key: str) -> BinaryIO | None:
         with available():
@@ -68,7 +76,9 @@ class GridFSFiles:
     def delete(self, key: str) -> None:
         with available():
             bucket = self._source.files()
-            for found in bucket.find({"filename": key}):
+            with suppress(NoFile):
+                bucket.delete(key)
+            for found in bucket.find({"filename": key}):  # as an earlier release named it
                 bucket.delete(found._id)
 
 

@@ -54,6 +54,14 @@ def test_what_was_never_stored_or_is_deleted_is_not_there(kept: Files) -> None:
     assert kept.open(KEY) is None
 
 
+def test_of_a_file_that_a_kill_cut_off_no_piece_outlives_its_record(database: Any) -> None:
+    files().put(KEY, io.BytesIO(b"x"), "image/png")
+    database["files.files"].delete_many({})  # which is written after the pieces
+    assert database["files.chunks"].count_documents({}) == 1
+    files().delete(KEY)
+    assert database["files.chunks"].count_documents({}) == 0
+
+
 def test_a_jobs_media_are_recorded_with_their_sizes(kept: Files, database: Any) -> None:
     job = claimed(database)
     record = save_media(
