@@ -33,6 +33,9 @@ CONNECT_MILLISECONDS = 1_000
 ANSWER_MILLISECONDS = 5_000
 SELECT_MILLISECONDS = 2_000
 TRANSACTION_SECONDS = 10
+AT_A_TIME = 1_000
+"""Documents that a query hands on together to whoever writes something for each of them. MongoDB would hand on 16 MiB, many
+thousands, and forgets a query that is not asked on for ten minutes."""
 
 JOBS_VALIDATOR: Document = {
     "$jsonSchema": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.database import available, database
+from jobs.database import AT_A_TIME, available, database
 from jobs.life import OPEN, Status
 from jobs.store import store
 from jobs.verbs import names
@@ -17,7 +17,7 @@ def cancel_open(kind: str) -> tuple[int, int]:
     over = stopping = 0
     with available():
         found = database().collection("jobs").find({"kind": kind, "status": {"$in": names(OPEN)}}, {"user_id": 1})
-        for document in found:
+        for document in found.batch_size(AT_A_TIME):
             job = store().request_cancel(document["_id"], document["user_id"])
             if job is not None:
                 over += job.status is Status.CANCELLED

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from jobs.database import Document, available, database
+from jobs.database import AT_A_TIME, Document, available, database
 from jobs.dead_letters import ABOUT_JOBS, DeadLetter, is_dropped
 from jobs.life import Status
 from queues.catalogue import KINDS
@@ -150,7 +150,7 @@ def failed_jobs(kind: str, selection: Selection, now: datetime) -> Iterator[Case
     wanted |= {"error.dropped": None} if selection.job_id is None else {"_id": selection.job_id}
     with available():
         found = database().collection("jobs").find(wanted, dict.fromkeys(ABOUT_JOBS, 1)).sort("finished_at", 1)
-        for job in found:
+        for job in found.batch_size(AT_A_TIME):
             yield _failed(job)
 
 
