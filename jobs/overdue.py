@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import cache
 
-from jobs.database import Document, available, database
+from jobs.database import Document, available
 from jobs.document import Job
 from jobs.expressions import NOW, ago, expr
 from jobs.life import TRANSITIONS, Status
-from jobs.pace import pace
 from jobs.verbs import Verbs, names
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,9 +42,3 @@ class Overdue(Verbs):
         with available():
             found = self._jobs.find(wanted | expr(is_overdue), hint=index).limit(most)
             return [Job.from_document(document) for document in found]
-
-
-@cache
-def overdue() -> Overdue:
-    """The process's."""
-    return Overdue(database(), pace())

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from pymongo.database import Database
 
+from jobs import database as mongodb
 from jobs.dispatch import dispatches
 from jobs.life import FINAL, MOST_CRASHES, Status
-from jobs.overdue import overdue
+from jobs.overdue import Overdue
+from jobs.pace import pace
 from jobs.store import store
 from jobs.submit import Order
 
@@ -158,9 +160,9 @@ class OneJob(RuleBasedStateMachine):
     @rule()
     def relay_sweeps(self) -> None:
         before = self._job
-        for job_id in overdue().leases("articles", MANY):
+        for job_id in Overdue(mongodb.database(), pace()).leases("articles", MANY):
             assert store().recover(job_id) or store().give_up(job_id)
-        for job_id in overdue().unstarted("articles", MANY):
+        for job_id in Overdue(mongodb.database(), pace()).unstarted("articles", MANY):
             assert store().expire(job_id)
         if self._job["crashes"] > before["crashes"]:
             assert before["lease"]["expires_at"] <= datetime.now(UTC)
