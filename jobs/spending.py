@@ -2,13 +2,14 @@
 
 The ledger is the collection `usage`: an entry for each generation that a provider finished, whatever became of its attempt,
 written before anything is done with what was generated. An entry has a key, so that writing it again changes nothing; a job's
-own `usage` is the sum of its entries. The limit is looked at before each generation, so those that run at the same time may
-together pass it by what they cost.
+own `usage` is the sum of its entries. The limit is looked at before each generation, and nothing is reserved, since nobody
+knows what a generation costs before it is done. So those that a user's jobs run at the same time may together pass it by what
+they cost; how many these are is what `USER_RUNNING_JOBS` bounds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -98,10 +99,14 @@ class Spending(Verbs):
 
     def spent_today(self, user_id: str) -> float:
         """What the user's jobs have cost since midnight UTC."""
-        todays: Document = {"user_id": user_id, "day": _day(self._source.now())}
+        return self._spent_today([user_id]).get(user_id, 0.0)
+
+    def _spent_today(self, user_ids: Sequence[str]) -> dict[str, float]:
+        """By user; of those whose jobs have cost nothing there may be no entry."""
+        todays: Document = {"user_id": {"$in": user_ids}, "day": _day(self._source.now())}
         with available():
-            summed = self._ledger.aggregate([{"$match": todays}, {"$group": {"_id": None, "cost": {"$sum": "$cost"}}}])
-            return float(next(summed, {"cost": 0})["cost"])
+            summed = self._ledger.aggregate([{"$match": todays}, {"$group": {"_id": "$user_id", "cost": {"$sum": "$cost"}}}])
+            return {each["_id"]: float(each["cost"]) for each in summed}
 
     def ask_leave(self, job: Job, provider: str) -> None:
         """Return where the job's user may spend more today, or the provider costs nothing.
@@ -121,12 +126,13 @@ class Spending(Verbs):
         limit = settings().user_spending_limit
         with available():
             users = self._jobs.distinct("user_id", parked)
-        for user_id in users:
-            if limit is None or self.spent_today(user_id) < limit:
-                still_waits = parked | {"user_id": user_id, "$expr": {"$gt": ["$not_before", NOW]}}
-                changes = {"version": {"$add": ["$version", 1]}, "not_before": NOW, "waiting_for.until": NOW}
-                with available():
-                    self._jobs.update_many(still_waits, [{"$set": changes}], hint="open_place")
+        spent = self._spent_today(users) if users and limit is not None else {}
+        able = [user_id for user_id in users if limit is None or spent.get(user_id, 0) < limit]
+        if able:
+            still_waits = parked | {"user_id": {"$in": able}, "$expr": {"$gt": ["$not_before", NOW]}}
+            changes = {"version": {"$add": ["$version", 1]}, "not_before": NOW, "waiting_for.until": NOW}
+            with available():
+                self._jobs.update_many(still_waits, [{"$set": changes}], hint="open_place")
 
     @property
     def _ledger(self) -> Collection[Document]:
