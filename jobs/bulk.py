@@ -60,18 +60,19 @@ class Meant:
             return jobs.count_documents(self._filter(), limit=COUNTED, maxTimeMS=MOST_MILLISECONDS)
 
     def act(self, *, by: str) -> int:
-        """Do it to the newest `MOST` of them; how many it was done to. Their log lines name who did it.
+        """Do it to the newest `MOST` of them; how many it was done to. The log names who did it, and so do others' jobs.
 
         Raises:
             NothingToFind, QueueDraining, DatabaseUnavailable: what was done until then is done.
         """
         found = list(self._found())
-        done = self._cancel(found) if self.verb is Verb.CANCEL else self._retry(found, by)
+        done = self._cancel(found, by) if self.verb is Verb.CANCEL else self._retry(found, by)
         log.info("jobs acted on", verb=self.verb.value, by=by, jobs=done, of=len(found))
         return done
 
-    def _cancel(self, found: list[Document]) -> int:
-        return sum(store().request_cancel(job["_id"], job["user_id"]) is not None for job in found)
+    def _cancel(self, found: list[Document], by: str) -> int:
+        asked = (store().request_cancel(job["_id"], job["user_id"], operator=_operator_of(job, by)) for job in found)
+        return sum(job is not None for job in asked)
 
     def _retry(self, found: list[Document], by: str) -> int:
         for kind in {job["kind"] for job in found}:
@@ -84,8 +85,7 @@ class Meant:
         return done
 
     def _start_over(self, job: Document, by: str) -> Job | None:
-        operator = by if by != job["user_id"] else None
-        return store().requeue(job["_id"], by=process_name(), operator=operator)
+        return store().requeue(job["_id"], by=process_name(), operator=_operator_of(job, by))
 
     def _found(self) -> Iterator[Document]:
         with available():
@@ -97,3 +97,8 @@ class Meant:
         asked = wanted["status"]["$in"]
         wanted["status"] = {"$in": [status.value for status in sorted(self.verb.sources) if status.value in asked]}
         return wanted | {"$and": [{"_id": {"$in": list(self.ids)}}]} if self.ids else wanted
+
+
+def _operator_of(job: Document, by: str) -> str | None:
+    """Who acts upon another's job; None: it is his own."""
+    return by if by != job["user_id"] else None

@@ -319,8 +319,11 @@ class JobStore(Verbs):
 
     # -- by its user, or by time
 
-    def request_cancel(self, job_id: str, user_id: str) -> Job | None:
-        """Ask for the end of an open job: at once where nobody runs it, else by whoever does. None: it is over already."""
+    def request_cancel(self, job_id: str, user_id: str, *, operator: str | None = None) -> Job | None:
+        """Ask for the end of an open job: at once where nobody runs it, else by whoever does. None: it is over already.
+
+        Its history names the `operator`.
+        """
         is_running = {"$eq": ["$status", Status.PROCESSING.value]}
         return self._write(
             "request_cancel",
@@ -332,6 +335,7 @@ class JobStore(Verbs):
                 "error": {"$cond": [is_running, "$error", CANCELLED_ERROR]},
                 "effects": {"$cond": [is_running, "$effects", generation_cancelled()]},
             },
+            note={"by": literal(operator)} if operator else None,
         )
 
     def cancel(self, job_id: str, token: str | None) -> bool:

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from flask import Blueprint, Response
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from jobs.analytics import Bucket, Count, EventName, analytics, is_timely
-from jobs.document import Job
 from jobs.draining import drains
-from jobs.idempotency import Taken
-from jobs.roles import Role
 from jobs.submit import Order, submit
 from providers.requests import Payload
 from tasks.analytics import A_TIME, MOST_EVENTS, Event, EventTime
 from web.body import read, read_query, refused
 from web.examples import JOB_ID
-from web.idempotency import accepted_before, as_replay, take_key
-from web.identity import current_user, require
+from web.idempotency import once
+from web.identity import current_user, whose
 from web.operations import Operation, Reply, describe
 from web.problems import Fault
-from web.render import Shape, answer, job_path
+from web.render import Shape, accepted, answer, job_path
 from web.requestlog import about
 
 LONGEST: dict[Bucket, timedelta] = {"hour": timedelta(days=31), "day": timedelta(days=366)}
@@ -147,24 +144,9 @@ def create() -> Response:
     batch = read(Events)
     drains().refuse_order("analytics")
     payload = batch.model_dump(mode="json", exclude_unset=True)
-    taken = take_key(payload)
-    known = accepted_before(taken)
-    job = known or _submitted(payload, taken)
+    job, replayed = once(batch, Order(kind="analytics", payload=payload, user_id=current_user().id), submit)
     about(job.id)
-    headers = {"Location": job_path(job.id), **as_replay(known is not None)}
-    return answer(AcceptedEvents(accepted=len(batch.events), job_id=job.id), 202, headers)
-
-
-def _submitted(payload: dict[str, Any], taken: Taken | None) -> Job:
-    return submit(
-        Order(
-            kind="analytics",
-            payload=payload,
-            user_id=current_user().id,
-            job_id=taken.job_id if taken else None,
-            idempotency_key=taken.key if taken else None,
-        )
-    )
+    return accepted(AcceptedEvents(accepted=len(batch.events), job_id=job.id), job_path(job.id), replayed)
 
 
 @blueprint.get("/api/analytics")
@@ -185,17 +167,9 @@ def index() -> Response:
     query = read_query(CountsQuery)
     since, until = _period(query)
     found = analytics().counts(
-        _whose(query.user), since=since, until=until, by=query.by, event=query.event, subject=query.subject
+        whose(query.user), since=since, until=until, by=query.by, event=query.event, subject=query.subject
     )
     return answer(Counts(from_=since, to=until, by=query.by, counts=[CountShape.of(count) for count in found]))
-
-
-def _whose(asked: str | None) -> str | None:
-    """Whose events are counted; None: everybody's."""
-    user = current_user()
-    if asked is not None and asked != user.id:
-        require(Role.VIEWER)
-    return asked or user.sees
 
 
 def _period(query: CountsQuery) -> tuple[datetime, datetime]:

@@ -9,20 +9,19 @@ from flask import Blueprint, Response, url_for
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from jobs.document import Job
-from jobs.idempotency import Taken
 from jobs.life import Status
 from jobs.media import media_of
-from jobs.submit import Order, submit
+from jobs.submit import Order
 from providers.requests import ImageRequest, Prompt, VideoRequest
 from web.asked import asked_job
 from web.body import read
 from web.examples import CREATED, HOST, JOB_ID
-from web.idempotency import accepted_before, as_replay, take_key
+from web.idempotency import once
 from web.identity import current_user
 from web.operations import Operation, Reply, describe
-from web.ordering import ModelId, Provider, no_room, refuse_kind, room_of
+from web.ordering import ModelId, Provider, accept
 from web.problems import not_found
-from web.render import answer, media_url
+from web.render import accepted, answer, media_url
 from web.requestlog import about
 
 HIGH_FROM = 7
@@ -71,15 +70,13 @@ class AssetOrder(BaseModel):
     prompt_spec: PromptSpec = Field(description="What it shows.")
     priority: int = Field(default=MIDDLE, ge=0, le=9, description=f"{HIGH_FROM} and above start before the others.")
 
-    def order(self, user_id: str, taken: Taken | None) -> Order:
+    def order(self, user_id: str) -> Order:
         """The same as a job for a user."""
         kind, request = KINDS_OF_ASSETS[self.asset_type]
         return Order(
             kind=kind,
             payload=request(prompt=self.prompt_spec.description).model_dump(mode="json", by_alias=True),
             user_id=user_id,
-            job_id=taken.job_id if taken else None,
-            idempotency_key=taken.key if taken else None,
             provider=self.provider,
             model_id=self.model_id,
             priority="high" if self.priority >= HIGH_FROM else "normal",
@@ -199,12 +196,9 @@ EXAMPLE = AssetJob(
 )
 def create() -> Response:
     said = read(AssetOrder)
-    taken = take_key(said.model_dump(mode="json", exclude_unset=True))
-    known = accepted_before(taken)
-    job = known or _submitted(said, taken)
+    job, replayed = once(said, said.order(current_user().id), accept)
     about(job.id)
-    headers = {"Location": url_for("assets.show", job_id=job.id), **as_replay(known is not None)}
-    return answer(AssetAccepted.of(job), 202, headers)
+    return accepted(AssetAccepted.of(job), url_for("assets.show", job_id=job.id), replayed)
 
 
 @blueprint.get("/assets/asset-jobs/<job_id>")
@@ -221,15 +215,6 @@ def show(job_id: str) -> Response:
     if job.kind not in ASSET_TYPES:
         raise not_found("such asset job")
     return answer(AssetJob.of(job))
-
-
-def _submitted(said: AssetOrder, taken: Taken | None) -> Job:
-    user = current_user()
-    order = said.order(user.id, taken)
-    refuse_kind(order.kind, user)
-    if not room_of(user):
-        raise no_room()
-    return submit(order)
 
 
 def _priority(job: Job) -> int:

@@ -10,14 +10,14 @@ from pydantic import Field
 from jobs.document import Job
 from jobs.draining import QueueDraining
 from jobs.idempotency import Taken
-from jobs.listing import these
-from jobs.submit import Order, submit_many
+from jobs.quota import room_for
+from jobs.submit import submit_many
 from web.body import ListOf, read_list
 from web.examples import QUEUED_JOB
-from web.idempotency import as_replay, take_key
+from web.idempotency import accepted_before, as_replay, entry_of, take_key
 from web.identity import User, current_user
 from web.operations import Operation, Reply, describe
-from web.ordering import JOB_ORDER, JobOrder, no_room, refuse_kind, room_of
+from web.ordering import JOB_ORDER, JobOrder, no_room, refuse_kind
 from web.problems import Fault, Problem, ProblemDocument, draining
 from web.render import JobShape, Shape, answer
 
@@ -85,17 +85,9 @@ EXAMPLE = BatchShape(
 def create() -> Response:
     entries, sent = read_list(JOB_BATCH)
     taken = take_key({"jobs": sent})
-    known = _accepted_before(taken, len(entries))
+    known = accepted_before(taken, len(entries))
     outcomes = _submitted(entries, taken, known)
     return answer(BatchShape.of(outcomes), 202, as_replay(bool(known)))
-
-
-def _accepted_before(taken: Taken | None, count: int) -> dict[int, Job]:
-    """The jobs that the key stands for, by their place."""
-    if taken is None or taken.is_ours:
-        return {}
-    found = these([taken.entry(place) for place in range(count)], current_user().id)
-    return {place: found[taken.entry(place)] for place in range(count) if taken.entry(place) in found}
 
 
 def _submitted(entries: list[JobOrder | Problem], taken: Taken | None, known: dict[int, Job]) -> list[Job | Problem]:
@@ -105,13 +97,9 @@ def _submitted(entries: list[JobOrder | Problem], taken: Taken | None, known: di
     ]
     outcomes = _within_room(outcomes, user)
     places = [place for place, each in enumerate(outcomes) if isinstance(each, JobOrder)]
-    orders = [_order(each, user, taken, place) for place, each in enumerate(outcomes) if isinstance(each, JobOrder)]
+    orders = [entry_of(taken, place, each.order(user.id)) for place, each in enumerate(outcomes) if isinstance(each, JobOrder)]
     made = dict(zip(places, submit_many(orders), strict=True))
     return [made[place] if isinstance(each, JobOrder) else each for place, each in enumerate(outcomes)]
-
-
-def _order(said: JobOrder, user: User, taken: Taken | None, place: int) -> Order:
-    return said.order(user.id, job_id=taken.entry(place), key=taken.key) if taken else said.order(user.id)
 
 
 def _allowed(entry: JobOrder | Problem, user: User) -> JobOrder | Problem:
@@ -128,7 +116,7 @@ def _allowed(entry: JobOrder | Problem, user: User) -> JobOrder | Problem:
 
 def _within_room(outcomes: list[JobOrder | Job | Problem], user: User) -> list[JobOrder | Job | Problem]:
     """The first orders that the user has room for; the others are refused."""
-    room = room_of(user)
+    room = room_for(user.id)
     kept: list[JobOrder | Job | Problem] = []
     for each in outcomes:
         is_order = isinstance(each, JobOrder)

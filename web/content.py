@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from flask import Blueprint, Response
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from jobs.draining import drains
-from jobs.submit import Order, submit, submit_many
+from jobs.document import Job
+from jobs.submit import Order
 from providers.requests import ArticleRequest, Line, needed
 from web.asked import asked_job
 from web.body import read
 from web.brief import Accepted, AcceptedMany, ContentJob
 from web.examples import ACCEPTED, ARTICLE_JOB
+from web.idempotency import accepted_before, as_replay, entry_of, once, take_key
 from web.identity import current_user
 from web.operations import Operation, Reply, describe
+from web.ordering import accept, accept_all
 from web.render import accepted, answer, job_path
 from web.requestlog import about
 
@@ -59,6 +62,7 @@ ORDER_EXAMPLE = {"mode": "topic", "topic": "Fantasy Football Strategies", "wordC
         summary="Order articles",
         detail="Answers at once; the work goes on without you. Ask `GET /api/content/jobs/{jobId}` how it is.",
         body=ContentOrder,
+        takes_key=True,
         examples={
             "From a topic": ORDER_EXAMPLE,
             "From keywords": {"mode": "keywords", "keywords": ["sourdough", "rye"], "wordCount": 600, "language": "en"},
@@ -71,14 +75,22 @@ ORDER_EXAMPLE = {"mode": "topic", "topic": "Fantasy Football Strategies", "wordC
     )
 )
 def generate() -> Response:
-    order = read(ContentOrder)
-    drains().refuse_order("articles")
-    if order.topics:
-        jobs = submit_many([_order(order, topic) for topic in order.topics])
-        return accepted(AcceptedMany.of(jobs), "/api/jobs")
-    job = submit(_order(order, order.topic))
+    said = read(ContentOrder)
+    if said.topics:
+        jobs, replayed = _once_each(said, said.topics)
+        return accepted(AcceptedMany.of(jobs), "/api/jobs", replayed)
+    job, replayed = once(said, _order(said, said.topic), accept)
     about(job.id)
-    return accepted(Accepted(job_id=job.id), job_path(job.id))
+    return accepted(Accepted(job_id=job.id), job_path(job.id), replayed)
+
+
+def _once_each(said: ContentOrder, topics: Sequence[str]) -> tuple[list[Job], dict[str, str]]:
+    """A job for each topic. Under a key those that there are already stay as they are."""
+    taken = take_key(said.model_dump(mode="json", by_alias=True, exclude_unset=True))
+    known = accepted_before(taken, len(topics))
+    orders = [entry_of(taken, place, _order(said, topic)) for place, topic in enumerate(topics) if place not in known]
+    made = iter(accept_all(orders))
+    return [known[place] if place in known else next(made) for place in range(len(topics))], as_replay(bool(known))
 
 
 @blueprint.get("/api/content/jobs/<job_id>")

@@ -13,7 +13,6 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from jobs.document import Job
 from jobs.forecast import forecasts
 from jobs.texts import MARK, Piece, known_by, lacking, mark
-from settings import settings
 from web.asked import asked_job
 from web.body import read_query
 from web.identity import current_user
@@ -85,7 +84,7 @@ def of_job(job_id: str) -> Response:
     version, known_mark = _last_told(job_id)
     if job.status.is_final and version == str(job.version):
         return Response(status=204)
-    watch = JobWatch(job_id=job_id, wants_text=True, by=_counted(), client=_client())
+    watch = JobWatch(job_id=job_id, wants_text=True, by=current_user().counted_as, client=_client())
     return _stream(watch, _JobNews(watch, known_mark or query.text))
 
 
@@ -104,7 +103,7 @@ def of_job(job_id: str) -> Response:
 )
 def of_jobs() -> Response:
     query = read_query(JobsEventsQuery)
-    watch = ListWatch(user_id=current_user().sees, kind=query.type, by=_counted(), client=_client())
+    watch = ListWatch(user_id=current_user().sees, kind=query.type, by=current_user().counted_as, client=_client())
     return _stream(watch, partial(_list_news, watch))
 
 
@@ -204,11 +203,6 @@ def _last_told(job_id: str) -> tuple[str, str]:
     of_job, _, told = request.headers.get("Last-Event-ID", "").partition(":")
     version, _, known_mark = told.partition(":")
     return (version, known_mark) if of_job == job_id else ("", "")
-
-
-def _counted() -> str | None:
-    """Whose streams are counted; with sign-in off everybody is the same user."""
-    return None if settings().auth == "off" else current_user().id
 
 
 def _client() -> socket | None:

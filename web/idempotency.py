@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from flask import request
+from pydantic import BaseModel
 
 from jobs.document import Job
 from jobs.idempotency import KeyReused, Taken, take
+from jobs.listing import these
 from jobs.store import store
+from jobs.submit import Order
 from web.body import refused
 from web.identity import current_user
 from web.problems import Fault
@@ -42,9 +46,33 @@ def take_key(order: Mapping[str, Any]) -> Taken | None:
         raise refused([Fault(field=HEADER, message=f"{HEADER} was used before: {error}")]) from None
 
 
-def accepted_before(taken: Taken | None) -> Job | None:
-    """The job that the key stands for, if there is one by now."""
-    return None if taken is None or taken.is_ours else store().get(taken.job_id, current_user().id)
+def once(said: BaseModel, order: Order, accept: Callable[[Order], Job]) -> tuple[Job, dict[str, str]]:
+    """The job that `accept` makes of an order, or that was made of it before under the request's key, and the header of that.
+
+    `said` is the order as it was sent.
+
+    Raises:
+        Problem: 422, as `take_key`; and what `accept` raises.
+        DatabaseUnavailable
+    """
+    taken = take_key(said.model_dump(mode="json", by_alias=True, exclude_unset=True))
+    known = None if taken is None or taken.is_ours else store().get(taken.job_id, current_user().id)
+    if known is not None:
+        return known, as_replay(True)
+    return accept(replace(order, job_id=taken.job_id, idempotency_key=taken.key) if taken else order), {}
+
+
+def accepted_before(taken: Taken | None, count: int) -> dict[int, Job]:
+    """Those of so many orders' jobs that the key stands for and that there are by now, by their place."""
+    if taken is None or taken.is_ours:
+        return {}
+    found = these([taken.entry(place) for place in range(count)], current_user().id)
+    return {place: found[taken.entry(place)] for place in range(count) if taken.entry(place) in found}
+
+
+def entry_of(taken: Taken | None, place: int, order: Order) -> Order:
+    """An order of many, under the key of them all."""
+    return replace(order, job_id=taken.entry(place), idempotency_key=taken.key) if taken else order
 
 
 def as_replay(is_replay: bool) -> dict[str, str]:

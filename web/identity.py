@@ -68,6 +68,11 @@ class User:
         """Whose jobs he may see: his own id; None: everybody's. As `jobs.store`'s reading methods take it."""
         return None if self.sees_all else self.id
 
+    @property
+    def counted_as(self) -> str | None:
+        """Under whose name his open streams are counted; None: with sign-in off everybody is the same user, so they aren't."""
+        return None if settings().auth == "off" else self.id
+
     def is_at_least(self, role: Role) -> bool:
         """Whether he has this role, or the operator's, which holds the other two. (Neither of these holds the other.)"""
         return self.role in {role, Role.OPERATOR}
@@ -99,6 +104,18 @@ def require(role: Role) -> Callable[[View], View]:
         return cast(View, guarded)
 
     return guard
+
+
+def whose(asked: str | None) -> str | None:
+    """Whose things a request is about that asks for this user's (None: for all that may be seen); None: everybody's.
+
+    Raises:
+        Problem: 403, another's take the role viewer or operator.
+    """
+    user = current_user()
+    if asked is not None and asked != user.id:
+        require(Role.VIEWER)
+    return asked or user.sees
 
 
 def register(app: Flask) -> None:

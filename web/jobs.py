@@ -4,39 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import structlog
 from flask import Blueprint, Response
 from pydantic import ConfigDict, Field
 
-from jobs.awaiting import ended_within
 from jobs.cursor import BadCursor
-from jobs.document import Job
-from jobs.draining import drains
 from jobs.forecast import forecasts
-from jobs.idempotency import Taken
 from jobs.life import Status
 from jobs.listing import NothingToFind, Selection, page
-from jobs.retry import retry as start_over
-from jobs.roles import Role
-from jobs.store import store
-from jobs.submit import submit
 from queues.catalogue import KINDS
+from web import acting
 from web.asked import asked_job
 from web.body import read, read_query, refused
 from web.examples import CANCELLED_JOB, COMPLETED_JOB, PAGE, QUEUED_JOB
 from web.faults import shown
-from web.idempotency import accepted_before, as_replay, take_key
-from web.identity import current_user, require
+from web.idempotency import once
+from web.identity import current_user, whose
+from web.live import wait_for_end
 from web.operations import Operation, Reply, describe
-from web.ordering import JOB_ORDER, JobOrder, no_room, one_of, refuse_kind, room_of
-from web.problems import Fault, Problem
+from web.ordering import JOB_ORDER, accept, one_of
+from web.problems import Fault
 from web.render import JobPage, JobShape, Shape, accepted, answer, job_path
 from web.requestlog import about
 
 MOST_JOBS_A_PAGE = 100
 MOST_WAIT_SECONDS = 20
-
-log = structlog.get_logger("web")
 
 blueprint = Blueprint("jobs", __name__)
 
@@ -120,22 +111,12 @@ class CreateQuery(Shape):
 def create() -> Response:
     seconds = read_query(CreateQuery).wait
     said = read(JOB_ORDER)
-    taken = take_key(said.model_dump(mode="json", by_alias=True, exclude_unset=True))
-    known = accepted_before(taken)
-    job = known or _submitted(said, taken)
+    job, replayed = once(said, said.order(current_user().id), accept)
     about(job.id)
-    headers = {"Location": job_path(job.id), **as_replay(known is not None)}
-    if ended_within(job.id, seconds):
-        return answer(JobShape.of(asked_job(job.id)), 200, headers)
+    headers = {"Location": job_path(job.id), **replayed}
+    if seconds and (ended := wait_for_end(job.id, seconds, by=current_user().counted_as)):
+        return answer(JobShape.of(ended), 200, headers)
     return answer(JobShape.of(job, forecasts().of_new(job)), 202, headers)
-
-
-def _submitted(said: JobOrder, taken: Taken | None) -> Job:
-    user = current_user()
-    refuse_kind(said.type, user)
-    if not room_of(user):
-        raise no_room()
-    return submit(said.keyed(user.id, taken))
 
 
 @blueprint.get("/api/jobs")
@@ -155,7 +136,7 @@ def _submitted(said: JobOrder, taken: Taken | None) -> Job:
 )
 def index() -> Response:
     query = read_query(JobsQuery)
-    selection = Selection(user_id=_whose(query.user), kind=query.type, status=query.status, text=query.q)
+    selection = Selection(user_id=whose(query.user), kind=query.type, status=query.status, text=query.q)
     try:
         jobs, following = page(selection, cursor=query.cursor, limit=query.limit)
     except BadCursor as error:
@@ -163,14 +144,6 @@ def index() -> Response:
     except NothingToFind as error:
         raise refused([Fault(field="q", message=f"q is {shown(query.q)}: {error}")]) from None
     return answer(JobPage(jobs=[JobShape.of(job) for job in jobs], next=following))
-
-
-def _whose(asked: str | None) -> str | None:
-    """Whose jobs are listed; None: everybody's."""
-    user = current_user()
-    if asked is not None and asked != user.id:
-        require(Role.VIEWER)
-    return asked or user.sees
 
 
 @blueprint.get("/api/jobs/<job_id>")
@@ -198,13 +171,8 @@ def show(job_id: str) -> Response:
     )
 )
 def cancel(job_id: str) -> Response:
-    job = asked_job(job_id)
-    asked = store().request_cancel(job.id, job.user_id)
-    if asked is None:
-        raise _forbidden(job.id, "only a job that is not over can be cancelled")
-    if (operator := _operator_of(job)) is not None:
-        log.info("job cancelled by an operator", by=operator, **job.log_context())
-    return accepted(JobShape.of(asked), job_path(job.id))
+    asked = acting.cancel(asked_job(job_id))
+    return accepted(JobShape.of(asked), job_path(asked.id))
 
 
 @blueprint.post("/api/jobs/<job_id>/retry")
@@ -219,23 +187,5 @@ def cancel(job_id: str) -> Response:
     )
 )
 def retry(job_id: str) -> Response:
-    job = asked_job(job_id)
-    drains().refuse_order(job.kind)
-    operator = _operator_of(job)
-    waiting = start_over(job.id, operator=operator)
-    if waiting is None:
-        raise _forbidden(job.id, "only a job that is failed, expired or cancelled can be retried")
-    if operator is not None:
-        log.info("job started over by an operator", by=operator, **job.log_context())
-    return accepted(JobShape.of(waiting, forecasts().of(waiting)), job_path(job.id))
-
-
-def _operator_of(job: Job) -> str | None:
-    """Who acts upon another's job; None: it is the user's own."""
-    user = current_user()
-    return None if user.id == job.user_id else user.id
-
-
-def _forbidden(job_id: str, rule: str) -> Problem:
-    """A verb that the job's state forbids."""
-    return Problem(409, f"The job is {asked_job(job_id).status}; {rule}.")
+    waiting = acting.start_over(asked_job(job_id))
+    return accepted(JobShape.of(waiting, forecasts().of(waiting)), job_path(waiting.id))

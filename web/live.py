@@ -256,9 +256,12 @@ def watching(watch: Watch) -> Iterator[None]:
         here.close(watch)
 
 
-def wait_for_end(job_id: str, seconds: float) -> Job | None:
-    """The job, if it ends within so many seconds; None: it did not, or nobody could wait for it here."""
-    watch = JobWatch(job_id=job_id)
+def wait_for_end(job_id: str, seconds: float, *, by: str | None = None) -> Job | None:
+    """The job, if it ends within so many seconds; None: it did not, or there is no room to wait here, or the process ends.
+
+    `by`: the user whose streams are counted, this with them.
+    """
+    watch = JobWatch(job_id=job_id, by=by)
     deadline = monotonic() + seconds
     try:
         with watching(watch):

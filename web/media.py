@@ -7,16 +7,17 @@ from typing import Literal
 from flask import Blueprint, Response
 from pydantic import ConfigDict, Field
 
-from jobs.draining import drains
-from jobs.submit import Order, submit
+from jobs.submit import Order
 from providers.requests import ImageRequest
 from tasks.videos import AnyVideo
 from web.asked import asked_job
 from web.body import OneOf, read, read_query
 from web.brief import Accepted, MediaJob
 from web.examples import ACCEPTED, IMAGE_JOB, JOB_ID
+from web.idempotency import once
 from web.identity import current_user
 from web.operations import Operation, Reply, describe
+from web.ordering import accept
 from web.render import Shape, accepted, answer, job_path
 from web.requestlog import about
 
@@ -67,6 +68,7 @@ MEDIA_ORDER: OneOf[ImageOrder | VideoOrder] = OneOf("MediaOrder", {"image": Imag
         summary="Order an image or a video",
         detail="Answers at once. Ask `GET /api/media/generate?jobId=…` how it is.",
         body=MEDIA_ORDER,
+        takes_key=True,
         examples={
             "An image": {"type": "image", "prompt": "A lighthouse at dawn", "size": "1024x1024", "style": "watercolour"},
             "A video": {"type": "video", "prompt": "Waves on a beach", "duration": 5, "size": "1280x720"},
@@ -81,11 +83,10 @@ MEDIA_ORDER: OneOf[ImageOrder | VideoOrder] = OneOf("MediaOrder", {"image": Imag
     )
 )
 def generate() -> Response:
-    order = read(MEDIA_ORDER).order(current_user().id)
-    drains().refuse_order(order.kind)
-    job = submit(order)
+    said = read(MEDIA_ORDER)
+    job, replayed = once(said, said.order(current_user().id), accept)
     about(job.id)
-    return accepted(Accepted(job_id=job.id), job_path(job.id))
+    return accepted(Accepted(job_id=job.id), job_path(job.id), replayed)
 
 
 @blueprint.get("/api/media/generate")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -9,17 +10,18 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringCo
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
+from jobs.document import Job
 from jobs.draining import drains
-from jobs.idempotency import Taken
 from jobs.public_addresses import PublicUrl
 from jobs.quota import room_for
-from jobs.submit import Order, Priority
+from jobs.submit import Order, Priority, submit, submit_many
 from providers.choice import PROVIDERS
 from providers.requests import Payload
 from queues.catalogue import KINDS
+from settings import settings
 from tasks.kinds import payload_model
 from web.body import OneOf
-from web.identity import User
+from web.identity import User, current_user
 from web.problems import Problem
 
 MOST_SECONDS_TO_START = 14 * 86_400
@@ -89,13 +91,12 @@ class JobOrder(Payload):
         description="Up to 16 texts of yours that the job keeps, each under a name of letters, digits and `_.:-` (at most 64).",
     )
 
-    def order(self, user_id: str, *, job_id: str | None = None, key: str | None = None) -> Order:
+    def order(self, user_id: str) -> Order:
         """The order for a user."""
         return Order(
             kind=self.type,
             payload=self.payload.model_dump(mode="json", by_alias=True),
             user_id=user_id,
-            job_id=job_id,
             priority=self.priority,
             run_at=self.run_at,
             expires_in_seconds=self.expires_in,
@@ -103,12 +104,7 @@ class JobOrder(Payload):
             model_id=self.model_id,
             metadata=self.metadata,
             callback_url=self.callback_url,
-            idempotency_key=key,
         )
-
-    def keyed(self, user_id: str, taken: Taken | None) -> Order:
-        """The order for a user, under the key that came with it."""
-        return self.order(user_id, job_id=taken.job_id, key=taken.key) if taken else self.order(user_id)
 
 
 def _refuse_in_order(_: object, info: ValidationInfo) -> None:
@@ -138,6 +134,31 @@ def _order_of(kind: str) -> type[JobOrder]:
 JOB_ORDER = OneOf("JobOrder", {kind: _order_of(kind) for kind in KINDS})
 
 
+def accept(order: Order) -> Job:
+    """Submit an order of the user at hand, if he may order it now.
+
+    Raises:
+        Problem: 403, the kind is an internal one; 429, he has no room for it.
+        QueueDraining: its queue is being emptied.
+    """
+    _refuse([order])
+    return submit(order)
+
+
+def accept_all(orders: Sequence[Order]) -> list[Job]:
+    """Submit several, or none if he may not order all of them now. Raises as `accept`."""
+    _refuse(orders)
+    return submit_many(orders)
+
+
+def _refuse(orders: Sequence[Order]) -> None:
+    user = current_user()
+    for kind in {order.kind for order in orders}:
+        refuse_kind(kind, user)
+    if orders and room_for(user.id) < len(orders):
+        raise no_room()
+
+
 def refuse_kind(kind: str, user: User) -> None:
     """Return where jobs of this kind may be ordered by this user now.
 
@@ -150,15 +171,10 @@ def refuse_kind(kind: str, user: User) -> None:
     drains().refuse_order(kind)
 
 
-def room_of(user: User) -> int:
-    """How many more jobs the user may order now."""
-    return max(0, room_for(user.id))
-
-
 def no_room() -> Problem:
-    """The user has as many open jobs as he may."""
+    """The user would have more open jobs than he may."""
     return Problem(
         429,
-        "You have as many open jobs as you may have at a time. Send this again when some have ended.",
+        f"You may have at most {settings().user_active_jobs:,} open jobs at a time. Send this again when some have ended.",
         headers={"Retry-After": str(QUOTA_RETRY_AFTER_SECONDS)},
     )

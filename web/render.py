@@ -123,9 +123,9 @@ def answer(shape: BaseModel, status: int = 200, headers: Mapping[str, str] | Non
     return Response(shape.model_dump_json(by_alias=True), status, headers, mimetype="application/json")
 
 
-def accepted(shape: BaseModel, location: str) -> Response:
+def accepted(shape: BaseModel, location: str, headers: Mapping[str, str] | None = None) -> Response:
     """202, and where to follow what was accepted."""
-    return answer(shape, 202, {"Location": location})
+    return answer(shape, 202, {"Location": location, **(headers or {})})
 
 
 def media_url(job: Job, name: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from jobs.spending import DayOfUsage, spending, usage_by_day
 from settings import settings
 from web.body import read_query
-from web.identity import current_user
+from web.identity import current_user, whose
 from web.operations import Operation, Reply, describe
 from web.render import Shape, answer
 
@@ -26,7 +26,10 @@ class UsageQuery(Shape):
 
     days: int = Field(default=30, ge=1, le=MOST_DAYS, description="How many days, today included.")
     user: str | None = Field(
-        default=None, max_length=256, description="Only this user's. Who sees only his own may leave it out or name himself."
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Only this user's jobs; another's take the role operator or viewer.",
     )
 
 
@@ -71,13 +74,11 @@ class UsageShape(Shape):
     )
 )
 def index() -> Response:
-    query, user = read_query(UsageQuery), current_user()
-    days = usage_by_day(query.user if user.sees_all else user.id, query.days)
-    if query.user not in (None, user.id) and not user.sees_all:
-        days = []  # as if there were no such user
+    query = read_query(UsageQuery)
+    days = usage_by_day(whose(query.user), query.days)
     shape = UsageShape(
         days=[DayShape.of(day) for day in days],
-        spent_today=spending().spent_today(user.id),
+        spent_today=spending().spent_today(current_user().id),
         spending_limit=settings().user_spending_limit,
     )
     return answer(shape)

@@ -120,12 +120,15 @@ def test_jobs_of_others_and_of_nobody_are_not_there(signed_in: Any, database: An
     assert database.jobs.find_one({"_id": theirs["_id"]})["version"] == 1
 
 
-def test_an_operator_may_act_upon_anothers_job_and_its_history_names_him(signed_in: Any, database: Any) -> None:
+@pytest.mark.parametrize("path", ["/api/jobs", "/jobs"])
+def test_an_operator_may_act_upon_anothers_job_and_its_history_names_him(signed_in: Any, database: Any, path: str) -> None:
     theirs = document(Status.FAILED, user_id="ada")
     database.jobs.insert_one(theirs)
-    assert signed_in("olga", Role.OPERATOR).post(f"/api/jobs/{theirs['_id']}/retry").status_code == 202
-    entry = database.jobs.find_one({"_id": theirs["_id"]})["history"][-1]
-    assert (entry["verb"], entry["by"]) == ("requeue", "olga")
+    olga = signed_in("olga", Role.OPERATOR)
+    for verb in ("retry", "cancel"):
+        assert olga.post(f"{path}/{theirs['_id']}/{verb}").status_code < 400
+    history = database.jobs.find_one({"_id": theirs["_id"]})["history"][-2:]
+    assert [(entry["verb"], entry["by"]) for entry in history] == [("requeue", "olga"), ("request_cancel", "olga")]
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Any
@@ -10,15 +12,24 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from jobs import awaiting, idempotency
+from jobs import idempotency
+from jobs.document import Job
 from jobs.roles import Role
 from tests.jobs.waiting import in_queue
 from tests.web.working import finish_article
 from web.idempotency import HEADER, REPLAYED
+from web.live import MOST_OF_A_USER, live, wait_for_end, watching
+from web.watches import JobWatch
 
 ORDER = {"type": "articles", "payload": {"topic": "Bees"}}
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 KEY = {HEADER: "order-1"}
+
+
+@pytest.fixture
+def _no_watch_stays(unsent: FlaskClient) -> Iterator[None]:
+    yield
+    live().end()
 
 
 def test_a_job_for_later_waits_for_its_time_and_is_not_sent(client: FlaskClient, database: Any) -> None:
@@ -82,23 +93,23 @@ def test_an_internal_kind_is_ordered_by_operators_only(signed_in: Any, database:
     assert [job["user_id"] for job in database.jobs.find()] == ["olga"]
 
 
+@pytest.mark.usefixtures("_no_watch_stays")
 def test_an_answer_that_waits_has_the_finished_job(unsent: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = awaiting.ended_within
-
-    def end_meanwhile(job_id: str, seconds: float) -> bool:
+    def end_meanwhile(job_id: str, seconds: float, **by: Any) -> Job | None:
         worker = Thread(target=finish_article, args=[job_id])
         worker.start()
         try:
-            return ended(job_id, seconds)
+            return wait_for_end(job_id, seconds, **by)
         finally:
             worker.join()
 
-    monkeypatch.setattr("web.jobs.ended_within", end_meanwhile)  # the worker of this test begins when the waiting does
+    monkeypatch.setattr("web.jobs.wait_for_end", end_meanwhile)  # the worker of this test begins when the waiting does
     answer = unsent.post("/api/jobs?wait=20", json=ORDER)
     assert (answer.status_code, answer.get_json()["status"]) == (200, "completed")
     assert answer.get_json()["links"]["result"]
 
 
+@pytest.mark.usefixtures("_no_watch_stays")
 def test_an_answer_waits_no_longer_than_it_was_told(unsent: FlaskClient) -> None:
     answer = unsent.post("/api/jobs?wait=0.1", json=ORDER)
     assert (answer.status_code, answer.get_json()["status"]) == (202, "queued")
@@ -107,13 +118,15 @@ def test_an_answer_waits_no_longer_than_it_was_told(unsent: FlaskClient) -> None
     ] * 4
 
 
-def test_few_wait_at_a_time_and_the_others_are_answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for _ in range(awaiting.MOST_AT_ONCE):
-        assert awaiting._places.acquire(blocking=False)
-    try:
-        assert awaiting.ended_within("nobody's, and no database is asked", 20) is False
-    finally:
-        awaiting._places.release(awaiting.MOST_AT_ONCE)
+@pytest.mark.usefixtures("_no_watch_stays")
+def test_where_no_more_can_wait_the_answer_comes_at_once(signed_in: Any) -> None:
+    ada = signed_in("ada")
+    finish_article(ada.post("/api/jobs", json=ORDER, headers=KEY).get_json()["jobId"])
+    with ExitStack() as waiting:
+        for _ in range(MOST_OF_A_USER):
+            waiting.enter_context(watching(JobWatch(job_id="some", by="ada")))
+        assert ada.post("/api/jobs?wait=20", json=ORDER, headers=KEY).status_code == 202  # who waits would hear of its end
+    assert ada.post("/api/jobs?wait=20", json=ORDER, headers=KEY).status_code == 200
 
 
 def test_an_order_sent_again_with_its_key_is_the_same_job(client: FlaskClient, database: Any) -> None:
@@ -135,6 +148,26 @@ def test_a_key_with_another_order_is_refused_and_said(unsent: FlaskClient, datab
     assert database.jobs.count_documents({}) == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "order"),
+    [
+        ("/api/content/generate", {"topic": "Bees"}),
+        ("/api/content/generate", {"topics": ["Bees"]}),
+        ("/api/media/generate", {"type": "image", "prompt": "Bees"}),
+        ("/assets/asset-jobs", {"world_id": "w", "asset_type": "IMAGE", "prompt_spec": {"description": "Bees"}}),
+    ],
+)
+def test_every_way_to_order_takes_a_key_and_holds_to_the_users_room(
+    unsent: FlaskClient, environment: Any, path: str, order: dict[str, Any]
+) -> None:
+    environment(USER_ACTIVE_JOBS="1")
+    first, again = (unsent.post(path, json=order, headers=KEY) for _ in range(2))
+    assert (first.status_code, again.status_code, again.headers[REPLAYED]) == (202, 202, "true")
+    assert (first.get_json(), first.location) == (again.get_json(), again.location)
+    other = unsent.post(path, json=order)
+    assert (other.status_code, int(other.headers["Retry-After"]) > 0) == (429, True)
+
+
 def test_a_key_is_its_users_own(signed_in: Any) -> None:
     answers = [signed_in(user).post("/api/jobs", json=ORDER, headers=KEY) for user in ("ada", "bob")]
     assert [answer.status_code for answer in answers] == [202, 202]
@@ -148,7 +181,7 @@ def test_a_key_whose_process_died_before_the_insert_still_makes_one_job(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
-        dying.setattr("web.jobs.submit", die)
+        dying.setattr("web.ordering.submit", die)
         with pytest.raises(KeyboardInterrupt):
             unsent.post("/api/jobs", json=ORDER, headers=KEY)
     assert database.jobs.count_documents({}) == 0

@@ -11,10 +11,10 @@ from werkzeug.wrappers import Response as AnyResponse
 from jobs.listing import Selection, page
 from jobs.media import pictured
 from jobs.roles import Role
-from jobs.submit import submit
 from queues.catalogue import KINDS
 from web.asked import asked_job
 from web.identity import current_user, require
+from web.ordering import accept
 from web.pages.forms import Field, blamed, filled
 from web.pages.ordering import document_of, fields_of_kind, order_of, read
 from web.pages.site import blueprint
@@ -38,18 +38,16 @@ def compose() -> str:
 
 @blueprint.post("/")
 def order() -> AnyResponse | tuple[str, int]:
-    """Submit what is filled in; what can't be accepted is said beside its field."""
+    """Submit what is filled in; why it can't be accepted is said beside its field, or above them all."""
     require(Role.USER)
     kind = _kind(request.form.get("kind", ""))
     fields = fields_of_kind(kind)
     written = read(fields, request.form)
     try:
-        job = submit(order_of(kind, written, current_user(), key=request.form.get("key", "")))
+        job = accept(order_of(kind, written, current_user(), key=request.form.get("key", "")))
     except Problem as problem:
-        if not problem.errors:
-            raise
         marked, others = blamed(filled(fields, written.document), problem.errors)
-        return _page(kind, marked, faults=others), 422
+        return _page(kind, marked, faults=others if problem.errors else [problem.detail]), problem.status
     about(job.id)
     return redirect(url_for("pages.job", job_id=job.id), 303)
 

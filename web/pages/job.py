@@ -9,19 +9,17 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from jobs.content import article
 from jobs.document import Job
-from jobs.draining import drains
 from jobs.forecast import forecasts
 from jobs.life import TRANSITIONS, Status
 from jobs.media import media_of, pictured
 from jobs.outages import outages
 from jobs.pauses import pauses
-from jobs.retry import retry as start_over
-from jobs.roles import Role
 from jobs.store import store
 from jobs.texts import text_so_far
 from settings import settings
+from web import acting
 from web.asked import asked_job
-from web.identity import User, current_user, require
+from web.identity import User, current_user
 from web.pages.advice import heading, next_try, what_to_do, why_it_waits
 from web.pages.markdown import as_html
 from web.pages.site import blueprint
@@ -29,7 +27,6 @@ from web.pages.subjects import details, kinds_of_work, subject
 from web.pages.timeline import timeline
 from web.pages.usage import used
 from web.pages.words import seconds_between
-from web.problems import Problem
 
 WRITTEN = "articles"
 """The kind whose text is seen growing."""
@@ -77,22 +74,13 @@ def job(job_id: str) -> str:
 @blueprint.post("/jobs/<job_id>/cancel")
 def cancel(job_id: str) -> AnyResponse:
     """Ask for its end."""
-    require(Role.USER)
-    found = asked_job(job_id)
-    if store().request_cancel(found.id, found.user_id) is None:
-        raise Problem(409, f"The job is over already: it is {asked_job(job_id).status}.")
-    return _back(found)
+    return _back(acting.cancel(asked_job(job_id)))
 
 
 @blueprint.post("/jobs/<job_id>/retry")
 def retry(job_id: str) -> AnyResponse:
     """Start it over."""
-    require(Role.USER)
-    found = asked_job(job_id)
-    drains().refuse_order(found.kind)
-    if start_over(found.id) is None:
-        raise Problem(409, f"The job is {asked_job(job_id).status}; only what is failed, expired or cancelled can be retried.")
-    return _back(found)
+    return _back(acting.start_over(asked_job(job_id)))
 
 
 def _is_settled(found: Job, related: Sequence[Job]) -> bool:

@@ -21,7 +21,7 @@ from tasks.kinds import payload_model
 from web.body import refused
 from web.faults import faults
 from web.identity import User
-from web.ordering import JOB_ORDER, no_room, refuse_kind, room_of
+from web.ordering import JOB_ORDER
 from web.pages.forms import Field, Filled, fields_of, read_form
 
 NOT_IN_ORDER = {"runAt", "priority", "provider", "modelId"}
@@ -61,8 +61,7 @@ def order_of(kind: str, written: Filled, user: User, *, key: str) -> Order:
     """The order. The same one given twice under a key is one job: a form may be sent twice.
 
     Raises:
-        Problem: 422, with the fields at fault; 429, the user has too many open jobs.
-        QueueDraining
+        Problem: 422, with the fields at fault.
     """
     if written.faults:
         raise refused(written.faults)
@@ -72,11 +71,8 @@ def order_of(kind: str, written: Filled, user: User, *, key: str) -> Order:
         said = model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
         raise refused(faults(error, model)) from None
-    refuse_kind(kind, user)
-    if not room_of(user):
-        raise no_room()
     alike = json.dumps([user.id, key, document], sort_keys=True)
-    return said.order(user.id, job_id=uuid5(NAMESPACE_URL, alike).hex if key else None)
+    return replace(said.order(user.id), job_id=uuid5(NAMESPACE_URL, alike).hex if key else None)
 
 
 def document_of(job: Job) -> dict[str, Any]:
