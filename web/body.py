@@ -28,6 +28,10 @@ M = TypeVar("M", bound=BaseModel)
 Way = tuple[str | int, ...]
 
 
+class NotJson(ValueError):
+    """The text can't be read. (What it says follows the text's name: `is not JSON: …`.)"""
+
+
 @dataclass(frozen=True)
 class OneOf(Generic[M]):
     """A body that is one of several models; its field `type` says which."""
@@ -67,7 +71,7 @@ def read(expected: type[M] | OneOf[M]) -> M:
         Problem: 400, 413, 415 or 422, with the fields at fault.
     """
     document = _document()
-    if broken := list(_unfit(document)):
+    if broken := list(unfit(document)):
         raise refused(broken[:MOST_FAULTS])
     model = expected.pick(document) if isinstance(expected, OneOf) else expected
     return _validated(model, document)
@@ -106,7 +110,7 @@ def _entry(expected: ListOf[M], place: int, document: object) -> M | Problem:
     try:
         if not isinstance(document, dict):
             raise refused([Fault(field=path(way), message=f"{path(way)} is {shown(document)}: send an object.")])
-        if broken := list(_unfit(document, way)):
+        if broken := list(unfit(document, way)):
             raise refused(broken[:MOST_FAULTS])
         return _validated(expected.entries.pick(document, way), document, way)
     except Problem as problem:
@@ -120,7 +124,7 @@ def read_query(model: type[M]) -> M:
         Problem: 422, with the parameters at fault.
     """
     document = request.args.to_dict()
-    if broken := list(_unfit(document)):
+    if broken := list(unfit(document)):
         raise refused(broken)
     return _validated(model, document)
 
@@ -151,25 +155,36 @@ def _document() -> dict[str, Any]:
     if not request.is_json:
         raise Problem(415, "The body is not sent as JSON. Send it with the header Content-Type: application/json.")
     try:
-        document = json.loads(raw, parse_int=_integer)
-    except UnicodeDecodeError:
-        raise Problem(400, "The body is not UTF-8. Send JSON in UTF-8.") from None
-    except RecursionError:
-        raise Problem(400, f"The body is nested too deeply. Send at most {MOST_DEPTH} levels.") from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise Problem(400, f"The body is not JSON: {error.msg} at {where}.") from None
+        document = read_json(raw)
+    except NotJson as error:
+        raise Problem(400, f"The body {error}") from None
     if not isinstance(document, dict):
         raise refused([Fault(field="body", message=f"body is {shown(document)}: send an object.")])
     return document
+
+
+def read_json(text: str | bytes) -> object:
+    """What the text holds. It may hold more than we can keep: `unfit` tells.
+
+    Raises:
+        NotJson: it is none.
+    """
+    try:
+        return json.loads(text, parse_int=_integer)
+    except UnicodeDecodeError:
+        raise NotJson("is not UTF-8. Send JSON in UTF-8.") from None
+    except RecursionError:
+        raise NotJson(f"is nested too deeply. Send at most {MOST_DEPTH} levels.") from None
+    except json.JSONDecodeError as error:
+        raise NotJson(f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from None
 
 
 def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= MOST_DIGITS else math.inf
 
 
-def _unfit(value: object, way: Way = ()) -> Iterator[Fault]:
-    """What JSON, Unicode or MongoDB can't hold, whatever the model would say to it."""
+def unfit(value: object, way: Way = ()) -> Iterator[Fault]:
+    """What JSON, Unicode or MongoDB can't hold, whatever the model would say to it. `way` leads to the value."""
     if isinstance(value, dict | list):
         if len(way) >= MOST_DEPTH:
             yield _fault(way, f"is nested too deeply: send at most {MOST_DEPTH} levels")
@@ -178,7 +193,7 @@ def _unfit(value: object, way: Way = ()) -> Iterator[Fault]:
         for step, entry in entries:
             if isinstance(step, str) and (what := _unfit_text(step)):
                 yield _fault((*way, ascii(step).strip("'")), f"is a name that holds {what}: leave it out")
-            yield from _unfit(entry, (*way, step))
+            yield from unfit(entry, (*way, step))
     elif isinstance(value, str) and (what := _unfit_text(value)):
         yield _fault(way, f"holds {what}: leave it out")
     elif isinstance(value, float) and not math.isfinite(value):

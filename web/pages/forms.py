@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from typing import Any
 
+from web.body import NotJson, read_json, unfit
 from web.pages.words import spoken
 from web.problems import Fault
 
@@ -122,17 +123,18 @@ class Filled:
 
 def read_form(fields: Sequence[Field], form: Mapping[str, str], ticked: Mapping[str, Sequence[str]]) -> Filled:
     """The document of what is filled in. What is empty is left out; what is no number stays as it was written, and is refused
-    by whoever validates the document."""
+    by whoever validates the document. What no document can hold is a fault."""
     read = Filled()
     for each in fields:
         text = form.get(each.name, "").replace("\r\n", "\n").strip()
         try:
             value = _value(each, text, ticked.get(each.name, ()))
-        except json.JSONDecodeError as error:
+            faults = list(unfit(value, (each.name,)))
+        except NotJson as error:
+            faults = [Fault(field=each.name, message=f"This {error}")]
+        if faults:
             value = text
-            read.faults.append(
-                Fault(field=each.name, message=f"This is not JSON: {error.msg} in line {error.lineno}. Correct it there.")
-            )
+            read.faults += faults
         if value is not None:
             _put(read.document, each.name, value)
     return read
@@ -148,7 +150,7 @@ def _value(each: Field, text: str, ticked: Sequence[str]) -> Any:
     if each.form == "lines":
         return [_typed(line.strip(), each.holds) for line in text.split("\n") if line.strip()]
     if each.form == "json":
-        return json.loads(text)
+        return read_json(text)
     return _typed(text, each.holds)
 
 
