@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
 
+from jobs.draining import drains
 from jobs.keys import keys
 from jobs.life import Status
 from jobs.pauses import pauses
@@ -113,6 +114,16 @@ def test_a_form_that_is_sent_twice_is_one_job_and_one_that_was_changed_another(u
     assert database.jobs.count_documents({}) == 2
 
 
+def test_what_no_order_can_hold_is_refused_beside_its_field_of_the_form(unsent: FlaskClient, database: Any) -> None:
+    deep, long, spoilt = "[" * 100_000, '{"basics": {"n": 1%s}}' % ("0" * 5_000), '{"basics": {"\\u0000": NaN}}'
+    for text in ("{", deep, "[" * 500 + "]" * 500, long, spoilt, '{"basics": {"name": "\0"}}'):
+        page = send(unsent, "/", kind="documents", **{"payload.resume": text})
+        assert page.status_code == 422, text[:30]
+        assert 'id="fault-payload-resume"' in page.text
+    assert send(unsent, "/", kind="images", **{"payload.prompt": "Be\0es"}).status_code == 422
+    assert database.jobs.count_documents({}) == 0
+
+
 # -- what comes from outside
 
 
@@ -150,6 +161,13 @@ def test_with_the_database_away_a_page_says_so_and_tries_again(lonely_client: Fl
     assert page.status_code == 503
     assert "One moment" in page.text
     assert page.headers["Refresh"]
+
+
+def test_what_a_form_sent_is_sent_again_by_nobody_but_its_user(unsent: FlaskClient) -> None:
+    drains().begin("images", by="root")
+    page = unsent.post(f"/jobs/{ordered()}/retry", headers=BROWSER)
+    assert (page.status_code, "Refresh" in page.headers) == (503, False)  # it would ask by GET for what answers no GET
+    assert "Go back" in page.text
 
 
 def test_files_of_today_are_kept_for_long_and_others_are_not(lonely_client: FlaskClient) -> None:

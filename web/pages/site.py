@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, g, render_template, request
 
 from settings import settings
+from web.crosssite import SAFE_METHODS
 from web.identity import User
 from web.pages import words
 from web.pages.advice import OF_STATES, why_it_waits
@@ -27,6 +28,9 @@ ADVICE = {
     429: "Wait a moment, then load the page again.",
     503: "Nothing is lost. This page tries again by itself in a few seconds.",
 }
+
+AGAIN = "Go back, and do it again in a moment."
+ADVICE_ON_FORMS = {403: ADVICE[403], 404: ADVICE[404], 429: AGAIN, 503: AGAIN}
 
 JOB_FILTERS = {
     "one": one,
@@ -71,9 +75,11 @@ def _for_browsers(response: Response) -> Response:
     if request.accept_mimetypes.best_match([PROBLEM, HTML]) != HTML:
         return response
     problem = ProblemDocument.model_validate_json(response.get_data())
-    response.set_data(render_template("problem.html", problem=problem, advice=ADVICE.get(problem.status, "")))
+    is_read = request.method in SAFE_METHODS
+    advice = ADVICE.get(problem.status, "") if is_read else ADVICE_ON_FORMS.get(problem.status, "")
+    response.set_data(render_template("problem.html", problem=problem, advice=advice))
     response.mimetype = HTML
     response.vary.add("Accept")
-    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE and is_read:  # what a form sends is sent by nobody but its user
         response.headers.setdefault("Refresh", response.headers.get("Retry-After", "5"))
     return response
