@@ -13,6 +13,8 @@ from web.pages.words import seconds_between
 NAMES_A_THING = ("topic", "prompt", "subject", "title", "resumeId", "to", "videoUrl", "mediaUrl", "url")
 """Fields of payloads that say what the job is about, the best first."""
 MOST_CHARACTERS = 140
+UNUSED_WITH: Mapping[str, tuple[str, ...]] = {"videoUrl": ("duration", "size"), "prompt": ("quality",)}
+"""Fields that stand in an order by default alone, by the field with which they mean nothing: videos are filmed or fetched."""
 COME_BY_THEMSELVES = ("thumbnails",)
 """Kinds that a list shows when it is asked for something: their pictures stand beside the jobs that they are of."""
 ONE_OF: Mapping[str, str] = {"analytics": "Analytics"}
@@ -57,8 +59,9 @@ def subject(job: Job) -> str:
 
 
 def details(payload: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """What was ordered, field by field, without what was left empty."""
-    return [(name, value) for name, value in payload.items() if value not in (None, [], {}, "", False)]
+    """What was ordered, field by field, without what was left empty or means nothing in such an order."""
+    unused = {name for given, names in UNUSED_WITH.items() if payload.get(given) for name in names}
+    return [(name, value) for name, value in payload.items() if value not in (None, [], {}, "", False) and name not in unused]
 
 
 def _file_at(address: str) -> str:
