@@ -185,8 +185,7 @@ class OpenAIProvider:
 
     def _fetch(self, url: str, file: BytesIO) -> Generator[int, None, None]:
         with fetching(url, service=str(self._client.base_url)):
-            timeout = (CONNECT_SECONDS, self._timeout)
-            yield from fetch(self._downloads, url, file, most_bytes=IMAGE_BYTES, timeout=timeout)
+            yield from fetch(self._downloads, url, file, most_bytes=IMAGE_BYTES, silent_seconds=self._timeout)
 
 
 class _Sections:

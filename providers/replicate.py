@@ -7,6 +7,7 @@ knows no idempotency key: a kill between the order and the keeping of its id may
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,16 +31,17 @@ from providers.http import (
     session_for_threads,
 )
 from providers.manuscript import Manuscript
-from providers.media import IMAGE_BYTES, VIDEO_BYTES, fetch, fetching, image_file, video_file
+from providers.media import IMAGE_BYTES, VIDEO_BYTES, fetch, fetch_public, fetching, image_file, is_at, video_file
 from providers.prompts import WRITER, article_prompt, picture_prompt
 from providers.replicate_models import Model, Wish
 from providers.requests import ArticleRequest, ImageRequest, VideoRequest, pixels
-from providers.waiting import waited, waiting
+from providers.waiting import looked, waited, waiting
 from settings import Settings
 
 PROBE_SECONDS = 5.0
 CANCEL_SECONDS = 10.0
 POLL_SECONDS = 1.0
+LOOK_SECONDS = 30.0
 UNDER_WAY = frozenset({"starting", "processing"})
 STOPPED = frozenset({"canceled", "aborted"})
 OVER_ALREADY = frozenset({requests.codes.not_found, requests.codes.conflict, requests.codes.unprocessable})
@@ -71,7 +73,7 @@ class ReplicateProvider:
         self._text_model = text_model
         self._image_model = image_model
         self._video_model = video_model
-        self._timeout = (CONNECT_SECONDS, timeout_seconds)
+        self._timeout_seconds = timeout_seconds
         self._poll_seconds = poll_seconds
         self._session = session_for_threads()
         self._known: dict[str, Model] = {}
@@ -164,7 +166,7 @@ class ReplicateProvider:
         while prediction.get("status") in UNDER_WAY:
             yield prediction
             call.pause(self._poll_seconds)
-            found = waited(call, lambda: self._prediction(prediction_id, call))
+            found = self._found(prediction_id, call)
             if found is None:
                 call.keep({})
                 raise ProviderUnavailable("The AI service has forgotten what it was making.")
@@ -177,7 +179,7 @@ class ReplicateProvider:
     def _earlier(self, call: Call) -> Json | None:
         """The prediction of an earlier attempt, if there was one that Replicate still has with all it made."""
         prediction_id = call.checkpoint.get("prediction_id")
-        found = waited(call, lambda: self._prediction(str(prediction_id), call)) if prediction_id else None
+        found = self._found(str(prediction_id), call) if prediction_id else None
         return None if found and found.get("data_removed") else found
 
     def _new(self, wish: Wish, name: str, call: Call) -> Json:
@@ -203,34 +205,44 @@ class ReplicateProvider:
             raise_for_status(answer)
             return json_answer(answer)
 
+    def _found(self, prediction_id: str, call: Call) -> Json | None:
+        return looked(call, lambda: self._prediction(prediction_id, call), pause_seconds=self._poll_seconds)
+
     def _prediction(self, prediction_id: str, call: Call) -> Json | None:
-        with self._sent("GET", _path(prediction_id), call) as answer:
+        with self._sent("GET", _path(prediction_id), call, seconds=LOOK_SECONDS) as answer:
             if answer.status_code == requests.codes.not_found:
                 return None
             raise_for_status(answer)
             return json_answer(answer)
 
     def _fetch(self, prediction: Json, file: BinaryIO, most_bytes: int, call: Call) -> None:
-        """The file that was made, from wherever Replicate keeps it; the token is for Replicate alone."""
+        """The file that was made, from wherever Replicate keeps it; the token is for Replicate alone.
+
+        A model may be anybody's and answer with any address: elsewhere only the public internet is asked.
+        """
         url = _url_of(prediction.get("output"))
+        seconds = self._timeout_seconds
 
         def work() -> Generator[int, None, None]:
             with fetching(url, service=self._url):
-                yield from fetch(self._session, url, file, most_bytes=most_bytes, timeout=self._timeout)
+                if is_at(url, self._url):
+                    yield from fetch(self._session, url, file, most_bytes=most_bytes, silent_seconds=seconds)
+                else:
+                    yield from fetch_public(url, file, most_bytes=most_bytes, silent_seconds=seconds)
 
         for _ in waiting(call, work):
             pass
 
     @contextmanager
     def _sent(
-        self, method: str, path: str, call: Call | None = None, body: Json | None = None, *, seconds: float | None = None
+        self, method: str, path: str, call: Call | None = None, body: Json | None = None, *, seconds: float = math.inf
     ) -> Iterator[requests.Response]:
         headers = dict(self._authorization)
         if call is not None and method == "POST":
             headers["Idempotency-Key"] = call.idempotency_key  # for a service before Replicate that honours it
         if call is not None and call.traceparent:
             headers["traceparent"] = call.traceparent
-        timeout = (CONNECT_SECONDS, seconds) if seconds else self._timeout
+        timeout = (CONNECT_SECONDS, min(seconds, self._timeout_seconds))
         with (
             our_errors(),
             self._session.request(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from io import BytesIO
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, cast
@@ -18,8 +19,8 @@ from urllib.parse import quote, urljoin
 
 import requests
 
-from jobs.errors import ProviderRefused, ProviderUnavailable
-from providers.answers import count, error_of, plain
+from jobs.errors import ProviderRateLimited, ProviderRefused, ProviderUnavailable
+from providers.answers import count, plain
 from providers.base import Call, Checkpoint, Draft, Generated, Usage
 from providers.http import (
     CONNECT_SECONDS,
@@ -31,19 +32,21 @@ from providers.http import (
     not_as_agreed,
     our_errors,
     raise_for_status,
-    reason_of,
     session_for_threads,
 )
 from providers.manuscript import Manuscript
 from providers.media import IMAGE_BYTES, VIDEO_BYTES, fetch, fetching, image_file, video_file
 from providers.requests import ArticleRequest, ImageRequest, VideoRequest
-from providers.waiting import waited, waiting
+from providers.waiting import looked, waited, waiting
 from settings import Settings
 
 PROBE_SECONDS = 5.0
 CANCEL_SECONDS = 10.0
 POLL_SECONDS = 1.0
+LOOK_SECONDS = 30.0
 ARTICLE_FIELDS = {"topic", "word_count", "tone", "seo_optimization", "include_images", "keywords", "outline", "language"}
+
+OVER_ALREADY = frozenset({requests.codes.not_found, requests.codes.conflict})
 
 _PERCENT_BEFORE_DOWNLOAD = 95
 
@@ -57,7 +60,7 @@ class ServiceProvider:
 
     def __init__(self, url: str, *, timeout_seconds: float = 300, poll_seconds: float = POLL_SECONDS) -> None:
         self._url = url.rstrip("/")
-        self._timeout = (CONNECT_SECONDS, timeout_seconds)
+        self._timeout_seconds = timeout_seconds
         self._poll_seconds = poll_seconds
         self._session = session_for_threads()
 
@@ -111,23 +114,18 @@ class ServiceProvider:
 
     def cancel(self, checkpoint: Checkpoint) -> None:
         """Stop the video that `checkpoint` names."""
-        task_id = checkpoint.get("task_id")
-        if not task_id:
-            return
-        with our_errors():
-            answer = self._session.post(
-                self._at(_task_path(task_id) + "/cancel"), timeout=(CONNECT_SECONDS, CANCEL_SECONDS), allow_redirects=False
-            )
-        if not answer.ok and answer.status_code not in (requests.codes.not_found, requests.codes.conflict):
-            raise error_of(answer.status_code, answer.headers, reason_of(answer.content))
+        if task_id := checkpoint.get("task_id"):
+            with self._sent("POST", _task_path(task_id) + "/cancel", seconds=CANCEL_SECONDS) as answer:
+                if answer.status_code not in OVER_ALREADY:
+                    raise_for_status(answer)
 
     def probe(self) -> None:
         """Return when the service says that it is well."""
-        with our_errors():
-            answer = self._session.get(self._at("/health"), timeout=(CONNECT_SECONDS, PROBE_SECONDS), allow_redirects=False)
-        if answer.status_code != requests.codes.ok:
-            error = error_of(answer.status_code, answer.headers)
-            raise error if isinstance(error, ProviderUnavailable) else ProviderUnavailable(str(error))
+        try:
+            with self._sent("GET", "/health", seconds=PROBE_SECONDS) as answer:
+                raise_for_status(answer)
+        except (ProviderRefused, ProviderRateLimited) as error:
+            raise ProviderUnavailable(str(error)) from error
 
     def _article_parts(self, mode: str, body: Json, call: Call) -> Generator[str | Json, None, None]:
         """The pieces of the text, then what the service says in the end: title and usage. A cut stream lacks the latter."""
@@ -172,7 +170,7 @@ class ServiceProvider:
         """Wait for the task to end. Where the finished video is, or None if the service knows no such task."""
         percent = 0.0
         while True:
-            task = waited(call, lambda: self._task(task_id, call))
+            task = looked(call, lambda: self._task(task_id, call), pause_seconds=self._poll_seconds)
             if task is None:
                 return None
             status = task.get("status")
@@ -188,7 +186,7 @@ class ServiceProvider:
             call.pause(self._poll_seconds)
 
     def _task(self, task_id: str, call: Call) -> Json | None:
-        with self._sent("GET", _task_path(task_id), call) as answer:
+        with self._sent("GET", _task_path(task_id), call, seconds=LOOK_SECONDS) as answer:
             if answer.status_code == requests.codes.not_found:
                 return None
             raise_for_status(answer)
@@ -197,7 +195,7 @@ class ServiceProvider:
     def _fetch(self, url: str, file: BinaryIO, most_bytes: int) -> Generator[int, None, None]:
         url = urljoin(self._url + "/", url)
         with fetching(url, service=self._url):
-            yield from fetch(self._session, url, file, most_bytes=most_bytes, timeout=self._timeout)
+            yield from fetch(self._session, url, file, most_bytes=most_bytes, silent_seconds=self._timeout_seconds)
 
     def _answer(self, method: str, path: str, call: Call, body: Json) -> Json:
         with self._asked(method, path, call, body) as answer:
@@ -209,27 +207,32 @@ class ServiceProvider:
     ) -> Iterator[requests.Response]:
         """The answer to a generating request, its head read and known to be good."""
         headers = {"Accept": accept, "Idempotency-Key": call.idempotency_key}
-        with self._sent(method, path, call, headers=headers, json=body) as answer:
+        with self._sent(method, path, call, headers, body) as answer:
             raise_for_status(answer)
             yield answer
 
     @contextmanager
-    def _sent(self, method: str, path: str, call: Call, **how: Any) -> Iterator[requests.Response]:
-        headers = dict(how.pop("headers", {}))
-        if call.traceparent:
-            headers["traceparent"] = call.traceparent
+    def _sent(
+        self,
+        method: str,
+        path: str,
+        call: Call | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Json | None = None,
+        *,
+        seconds: float = math.inf,
+    ) -> Iterator[requests.Response]:
+        sent = dict(headers or {})
+        if call is not None and call.traceparent:
+            sent["traceparent"] = call.traceparent
+        timeout = (CONNECT_SECONDS, min(seconds, self._timeout_seconds))
         with (
             our_errors(),
-            closing(
-                self._session.request(
-                    method, self._at(path), headers=headers, timeout=self._timeout, stream=True, allow_redirects=False, **how
-                )
+            self._session.request(
+                method, self._url + path, headers=sent, json=body, timeout=timeout, stream=True, allow_redirects=False
             ) as answer,
         ):
             yield answer
-
-    def _at(self, path: str) -> str:
-        return self._url + path
 
 
 def _titled(content: str, title: str) -> str:

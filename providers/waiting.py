@@ -13,9 +13,12 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TypeVar
 
+from jobs.errors import ProviderUnavailable, ProviderUnreachable
 from providers.base import Call
 
 CHECK_SECONDS = 1.0
+LOOKS_IN_VAIN = 5
+"""So often in a row a service may fail to say how far a generation is."""
 
 T = TypeVar("T")
 
@@ -71,3 +74,21 @@ def waited(call: Call, ask: Callable[[], T]) -> T:
         yield ask()
 
     return next(iter(waiting(call, work)))
+
+
+def looked(call: Call, ask: Callable[[], T], *, pause_seconds: float) -> T:
+    """What `ask` answers of a generation that is under way, asked again after a while where the service fails to answer.
+
+    Of thousands of looks in an hour some fail, and what is made goes on meanwhile: an attempt is too dear for that. Raised at
+    once is what the guard must know, no connection, and what says itself how long to wait.
+    """
+    for vain in range(LOOKS_IN_VAIN):
+        try:
+            return waited(call, ask)
+        except ProviderUnreachable:
+            raise
+        except ProviderUnavailable as error:
+            if error.retry_after_seconds is not None:
+                raise
+            call.pause(pause_seconds * 2**vain)
+    return waited(call, ask)

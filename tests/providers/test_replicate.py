@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -45,6 +45,23 @@ def test_an_attempt_after_an_interruption_waits_for_the_same_prediction(
     assert len(server.predictions) == 1
     assert (made.usage.seconds, made.usage.model) == (1.25, "ours/filmer")
     made.files[0].file.close()
+
+
+def test_a_look_that_fails_in_passing_costs_no_attempt(server: ReplicateServer, provider: ReplicateProvider) -> None:
+    server.behave(path="/v1/predictions/", status=500, times=3)
+    assert provider.draw(IMAGE, RecordingCall()).files
+    assert server.generations == 1
+
+
+def test_a_model_that_answers_with_an_address_of_ours_gets_nothing_from_it(
+    server: ReplicateServer, environment: Callable[..., None]
+) -> None:
+    elsewhere = replicate_at(server.base_url.replace("127.0.0.1", "localhost"))  # its files are at 127.0.0.1
+    with pytest.raises(ProviderRefused, match="public internet"):
+        elsewhere.draw(IMAGE, RecordingCall())
+    assert not server.received("/files")
+    environment(ALLOW_PRIVATE_URLS="on")
+    assert elsewhere.draw(IMAGE, RecordingCall()).files
 
 
 def test_a_cancelled_prediction_is_stopped_and_one_that_is_over_is_let_be(

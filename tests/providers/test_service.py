@@ -118,6 +118,12 @@ def test_the_task_is_kept_before_it_is_waited_for(ai_service: AiService) -> None
     assert call.kept == [{"task_id": next(iter(ai_service.tasks))}]
 
 
+def test_a_look_that_fails_in_passing_costs_no_attempt(ai_service: AiService) -> None:
+    ai_service.behave(path="/api/videos/task", status=500, times=3)
+    assert service_at(ai_service.address).film(VIDEO, RecordingCall()).files
+    assert ai_service.generations == 1
+
+
 def test_the_next_attempt_goes_on_with_the_kept_task(ai_service: AiService) -> None:
     provider = service_at(ai_service.address)
     call = RecordingCall()
