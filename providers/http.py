@@ -21,6 +21,8 @@ CONNECTIONS = 64
 JSON_BYTES = 96 * 1024 * 1024
 """Room for a large picture in base64."""
 EVENT_STREAM = "text/event-stream"
+EVENT_BYTES = 1024 * 1024
+"""The longest line of an event stream."""
 
 _READ_BYTES = 64 * 1024
 
@@ -120,6 +122,8 @@ def _lines(answer: requests.Response) -> Iterator[bytes]:
     while piece := answer.raw.read1(_READ_BYTES, decode_content=True):
         *lines, rest = (rest + piece).split(b"\n")
         yield from (line.removesuffix(b"\r") for line in lines)
+        if len(rest) > EVENT_BYTES:
+            raise not_as_agreed("it is too long")
 
 
 def cut_off() -> ProviderUnavailable:

@@ -16,6 +16,8 @@ _TITLE = re.compile(r" {0,3}#[ \t]+(?P<words>.*?)(?:[ \t]+#+)?[ \t]*$")
 _FIRST_LEVEL = re.compile(r" {0,3}#(?=\s)")
 _UNDECIDED = re.compile(r" {0,3}(#?|`{0,2}|~{0,2})$")
 _PERCENT_BEFORE_END = 95
+MOST_CHARACTERS = 2_000_000
+"""Twenty times the longest article that can be ordered; more would not fit into its document either."""
 
 
 class Manuscript:
@@ -45,8 +47,14 @@ class Manuscript:
         return self._text[: self._finished_until].rstrip()
 
     def add(self, piece: str) -> None:
-        """Take the next piece. Pieces may be cut anywhere."""
+        """Take the next piece. Pieces may be cut anywhere.
+
+        Raises:
+            ProviderUnavailable: the text finds no end.
+        """
         self._held += piece
+        if len(self._text) + len(self._held) > MOST_CHARACTERS:
+            raise ProviderUnavailable("The AI service's article finds no end.")
         if not self._begun:
             self._held = self._held.lstrip()
         self._emit(self._settled())

@@ -88,6 +88,13 @@ def test_sections_are_finished_when_the_next_begins() -> None:
     assert manuscript.finished_sections == "# T\n\nIntro.\n\n## One\n\nText."
 
 
+def test_a_text_that_finds_no_end_is_given_up() -> None:
+    manuscript = Manuscript(RecordingCall(), word_count=50)
+    manuscript.add("and so on " * 150_000)
+    with pytest.raises(ProviderUnavailable, match="no end"):
+        manuscript.add("and so on " * 60_000)
+
+
 def test_a_title_told_at_the_end_is_put_before_the_text() -> None:
     manuscript = Manuscript(RecordingCall(), word_count=20)
     manuscript.add("Text.")
