@@ -8,7 +8,6 @@ from __future__ import annotations
 import tempfile
 from contextlib import ExitStack, closing
 from math import ceil
-from pathlib import Path
 from typing import BinaryIO, cast
 
 from providers.base import Call, Checkpoint, Draft, Generated, MediaFile, Usage
@@ -91,18 +90,19 @@ class LocalProvider:
         call.check()
         call.progress(0, "Preparing the film")
         with ExitStack() as unless_done:
-            file = unless_done.enter_context(tempfile.NamedTemporaryFile(suffix=".mp4"))
-            with closing(encode(request.prompt, width, height, request.duration, Path(file.name))) as frames:
+            file = cast(BinaryIO, unless_done.enter_context(tempfile.TemporaryFile()))
+            with closing(encode(request.prompt, width, height, request.duration, file)) as frames:
                 for number, share in enumerate(frames):
                     if number % FRAMES_BETWEEN_CHECKS == 0:
                         call.progress(99 * share, "Filming")
                         call.check()
+            file.seek(0)
             call.progress(100, "Filming")
             unless_done.pop_all()
         media = MediaFile(
             name="video.mp4",
             content_type="video/mp4",
-            file=cast(BinaryIO, file),
+            file=file,
             width=width,
             height=height,
             duration_seconds=request.duration,

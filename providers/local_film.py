@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
+from typing import BinaryIO
 
 import av
 from PIL import Image
@@ -24,6 +24,8 @@ NEAREST_HILL_PASSES = 0.55
 UNHURRIED_SECONDS = 12
 ENCODING = {"preset": "veryfast", "tune": "zerolatency", "crf": "21"}
 """`zerolatency` looks at no later frames, so the encoder holds few of them."""
+INDEX_BYTES, INDEX_FRAME_BYTES = 4096, 48
+"""Kept free at the file's beginning for its index, at the most: in all, and for each frame. So it plays while it loads."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,14 @@ def even(side: int) -> int:
     return side - side % 2
 
 
-def encode(prompt: str, width: int, height: int, seconds: int, path: Path) -> Generator[float, None, None]:
-    """Write the film of `prompt` to `path`, an MP4 that plays while it loads; yields the share done after each frame.
+def encode(prompt: str, width: int, height: int, seconds: int, file: BinaryIO) -> Generator[float, None, None]:
+    """Write the film of `prompt` to `file`, an MP4 that plays while it loads; yields the share done after each frame.
 
     Both sides must be even. One frame at a time is in memory.
     """
     frames = seconds * FRAMES_PER_SECOND
-    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
+    index_bytes = INDEX_BYTES + frames * INDEX_FRAME_BYTES
+    with av.open(file, "w", format="mp4", options={"moov_size": str(index_bytes)}) as container:
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=ENCODING)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, FRAMES_PER_SECOND)

@@ -290,12 +290,11 @@ def test_a_video_can_begin_to_play_before_it_is_loaded() -> None:
     assert data.index(b"moov") < data.index(b"mdat")
 
 
-def test_a_videos_file_is_gone_once_it_is_closed() -> None:
+def test_a_video_lies_in_no_directory_so_that_a_kill_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     generated = LocalProvider().film(VideoRequest(prompt="x", size="64x64", duration=1), RecordingCall())
-    file = generated.files[0].file
-    assert Path(file.name).exists()
-    file.close()
-    assert not Path(file.name).exists()
+    assert list(tmp_path.iterdir()) == []
+    generated.files[0].file.close()
 
 
 def test_a_cancelled_video_stops_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
