@@ -17,14 +17,17 @@ PROVIDERS = {
 }
 
 
-@cache
 def provider_named(name: str | None = None) -> Provider:
     """The provider of that name, or the default one. Its module, and so its SDK, is loaded when first asked for.
 
     Raises:
         ProviderRefused: there is no such provider, or it is not set up.
     """
-    name = name or settings().provider_name
+    return _made(name or settings().provider_name)
+
+
+@cache
+def _made(name: str) -> Provider:
     if name not in PROVIDERS:
         raise ProviderRefused(f"There is no provider {name!r}. There are: {', '.join(PROVIDERS)}.")
     module, _, attribute = PROVIDERS[name].partition(":")
