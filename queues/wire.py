@@ -106,6 +106,16 @@ def job_id_for(message_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", message_id)[:JOB_ID_CHARACTERS]
 
 
+def naming_its_job(body: str, message_id: str) -> str:
+    """The body for another message. An order that names no job gets the id that it had as this one: it orders the same job."""
+    with suppress(MalformedMessage):
+        said = decode(body, message_id)
+        if said.order is not None and said.job_id == job_id_for(message_id):
+            named = json.dumps({"jobId": said.job_id})
+            return _out_of_base64(body).rstrip().removesuffix("}") + "," + named.removeprefix("{")
+    return body
+
+
 def _content(body: str) -> dict[str, Any]:
     try:
         content = json.loads(_out_of_base64(body))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from queues.wire import JobMessage, MalformedMessage, Ordered, UnknownVersion, decode
+from queues.wire import JobMessage, MalformedMessage, Ordered, UnknownVersion, decode, naming_its_job
 
 GOOD = {"jobId": "abc", "userId": "ada", "type": "articles", "timestamp": "2025-01-15T10:30:00Z", "version": "1"}
 
@@ -84,6 +84,16 @@ def test_anybodys_json_with_a_payload_orders_a_job() -> None:
 def test_an_order_that_names_no_job_gets_the_messages_id_in_the_letters_of_ours() -> None:
     assert decode(json.dumps(ORDER), "0ab1-2c").job_id == "0ab1-2c"
     assert decode(json.dumps(ORDER), "Æ/7:" + "x" * 80).job_id == "__7_" + "x" * 60
+
+
+@pytest.mark.parametrize("body", [json.dumps(ORDER), json.dumps(ORDER | {"jobId": None}) + "\n", in_base64(json.dumps(ORDER))])
+def test_an_order_sent_again_orders_the_job_of_its_first_message(body: str) -> None:
+    assert decode(naming_its_job(body, "first"), "second") == decode(body, "first")
+
+
+@pytest.mark.parametrize("body", [json.dumps(ORDER | {"jobId": "mine-1"}), json.dumps(GOOD), json.dumps(CALL), "{", "[]"])
+def test_what_names_its_job_or_orders_none_is_sent_again_as_it_was(body: str) -> None:
+    assert naming_its_job(body, "first") == body
 
 
 def test_fields_that_mean_nothing_are_named() -> None:
