@@ -143,8 +143,10 @@ def _in_our_words() -> Iterator[None]:
         raise _refusal(error.smtp_code, error.smtp_error) from error
     except smtplib.SMTPNotSupportedError as error:
         raise MailRefused(f"The mail server can't do what this mail needs: {error}.") from error
-    except (smtplib.SMTPException, OSError) as error:
-        raise MailServerFails("The mail server can't be reached, or broke off. The mail is tried again.") from error
+    except (smtplib.SMTPException, OSError) as error:  # a certificate that nobody trusts is among them
+        raise MailServerFails(
+            f"The mail server can't be reached, or broke off: {_on_one_line(str(error))}. The mail is tried again."
+        ) from error
 
 
 def _refusal(code: int, reason: bytes | str) -> MailRefused | MailServerFails:
