@@ -14,7 +14,7 @@ from time import monotonic, sleep
 
 import structlog
 
-from jobs.counters import count
+from jobs.counters import add
 from jobs.database import DatabaseUnavailable
 from jobs.dispatch import dispatches, process_name
 from jobs.sending import send
@@ -60,10 +60,11 @@ def leave(count_busy: Callable[[], int], *, grace_seconds: float | None = None) 
     _leaving.set()
     receipt.running = len(beat().held())
     deadline = monotonic() + (settings().shutdown_grace_seconds if grace_seconds is None else grace_seconds)
+    given_up: list[Held] = []
     while True:
-        _hand_back([held for held in beat().held() if held.hold.hand_back()])
-        given_up = sum(held.hold.end in ("handed back", "lost") for held in beat().held())
-        if count_busy() <= given_up:
+        given_up = _hand_back([*given_up, *(held for held in beat().held() if held.hold.hand_back())])
+        not_waited_for = sum(held.hold.end in ("handed back", "lost") for held in beat().held())
+        if count_busy() <= not_waited_for and not given_up:
             return
         if monotonic() > deadline:
             break
@@ -72,8 +73,9 @@ def leave(count_busy: Callable[[], int], *, grace_seconds: float | None = None) 
     for held in late:
         log.warning("a call to the provider did not end in time; another worker asks again", **held.job.log_context())
         if not provider_named(held.job.provider).pays_once:
-            count("generations_repeated", kind=held.job.kind)
-    _hand_back(late)
+            add("generations_repeated", kind=held.job.kind)
+    if left := _hand_back([*given_up, *late]):
+        log.warning("jobs could not be handed back, with MongoDB away; their leases run out", jobs=len(left))
 
 
 def come_back() -> None:
@@ -110,11 +112,28 @@ def _replace_last_receives() -> None:
         deliveries().settle(delivery.tag, Delete())
 
 
-def _hand_back(given_up: list[Held]) -> None:
-    """Jobs first, then fresh messages, then the old ones: a kill in between leaves jobs that the relay sends."""
-    returned = [held for held in given_up if _is_returned(held)]
-    if not returned:
-        return
+def _hand_back(given_up: list[Held]) -> list[Held]:
+    """Jobs first, then fresh messages, then the old ones: a kill in between leaves jobs that the relay sends.
+
+    Answers those that are still to be handed back, because MongoDB is away.
+    """
+    returned: list[Held] = []
+    left: list[Held] = []
+    for place, held in enumerate(given_up):
+        try:
+            is_returned = store().hand_back(held.job.id, held.hold.token)
+        except DatabaseUnavailable:  # each try takes seconds then, and the others would fare no better
+            left = given_up[place:]
+            break
+        reached(Step.PUT_OFF, held.job.id)
+        if is_returned:
+            returned.append(held)
+    if returned:
+        _send_anew(returned)
+    return left
+
+
+def _send_anew(returned: list[Held]) -> None:
     try:
         send(dispatches().take([replace(held.job, message_id=None) for held in returned], process_name()))
     except DatabaseUnavailable as error:
@@ -122,15 +141,5 @@ def _hand_back(given_up: list[Held]) -> None:
     for held in returned:
         deliveries().settle(held.delivery.tag, Delete())
         log.info("job handed back", **held.job.log_context())
-        count("handbacks", kind=held.job.kind)
+        add("handbacks", kind=held.job.kind)
     receipt.handed_back += len(returned)
-
-
-def _is_returned(held: Held) -> bool:
-    try:
-        is_returned = store().hand_back(held.job.id, held.hold.token)
-    except DatabaseUnavailable as error:
-        log.warning("a job could not be handed back; its lease runs out", reason=str(error), **held.job.log_context())
-        return False
-    reached(Step.PUT_OFF, held.job.id)
-    return is_returned

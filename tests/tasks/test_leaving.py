@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
+from uuid import uuid4
 
+import pytest
+from pymongo.uri_parser import parse_uri
+
+import jobs.database
 from devstack.ai_service import AiService
+from devstack.forwarder import Forwarder
 from jobs.life import Status
 from jobs.store import store
 from jobs.submit import Order, submit
+from queues.deliveries import Delivery
+from queues.queue import Message, queue_for
+from queues.wire import JobMessage
+from tasks.beat import Held, beat
+from tasks.hold import Hold
+from tasks.leaving import come_back, leave
 from tests.tasks.conftest import StartWorker
 from tests.workers import finished, wait_for
 
@@ -67,6 +81,37 @@ def test_a_call_that_outlasts_the_grace_is_handed_back(start_worker: StartWorker
         assert (done.status, done.attempts) == (Status.COMPLETED, 1)
         assert service.generations == 1  # asked twice under one key
     assert history(database, job.id) == ["submit", "claim", "hand_back", "claim", "complete"]
+
+
+def test_what_is_given_up_with_mongodb_away_is_handed_back_when_it_is_there_again(
+    database: Any, mongodb: str, environment: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs.database, "SELECT_MILLISECONDS", 200)
+    host, port = parse_uri(mongodb)["nodelist"][0]
+    with Forwarder(str(host), int(port or 27017)) as cable, ExitStack() as running:
+        environment(MONGODB_URI=f"mongodb://{cable.address}/?directConnection=true")
+        claimed = [_claimed(submit(VIDEO).id) for _ in range(3)]
+        for held in claimed:
+            running.enter_context(beat().keeping(held))
+        cable.cut()
+
+        def none_is_busy() -> int:
+            cable.restore()
+            return 0
+
+        leave(none_is_busy)
+        come_back()
+        found = [store().get(held.job.id) for held in claimed]
+    assert {(job.status, job.attempts, job.lease) for job in found if job} == {(Status.QUEUED, 0, None)}
+
+
+def _claimed(job_id: str) -> Held:
+    token = uuid4().hex
+    job = store().claim(job_id, kind="videos", token=token, worker="w", message_id=None)
+    assert job is not None
+    said = JobMessage(job_id, job.user_id, "videos")
+    delivery = Delivery(queue_for("videos", "normal"), Message(message_id="m", receipt_handle="", body=""), said, tag=job_id)
+    return Held(job, Hold(job_id, token, max_seconds=60), delivery, lambda: None)
 
 
 def test_what_was_cancelled_meanwhile_is_cancelled_and_not_handed_back(start_worker: StartWorker) -> None:
