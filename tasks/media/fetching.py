@@ -1,4 +1,4 @@
-"""A video fetched from the address that a user names, within bounds; after a break it goes on where it broke off.
+"""A file fetched from the address that a user names, within bounds; after a break it goes on where it broke off.
 
 The checkpoint names the workspace with what there is of the file, and the file's version as the server tells it (`ETag`,
 `Last-Modified`). An attempt that finds both asks for the rest, on the condition that the file is still that version; any other
@@ -30,7 +30,7 @@ NEEDS_LEAVE = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_A
 
 
 class NothingThere(InvalidPayload):
-    """There is no video at this address. Give one that leads to a file."""
+    """There is no file at this address. Give one that leads to a file."""
 
 
 class TooMuch(InvalidPayload):
@@ -98,7 +98,7 @@ def _fetch_rest(run: Run, url: str, name: str, file: BinaryIO, deadline: float, 
             run.check()
             if file.tell() > most:
                 raise _too_much(answer, most)
-            run.progress(most_percent * file.tell() / (whole or most), "Fetching the video")
+            run.progress(most_percent * file.tell() / (whole or most), "Fetching the file")
 
 
 def _goes_on(answer: Answer, has: int, version: str) -> bool:

@@ -73,7 +73,7 @@ def test_a_file_that_breaks_off_is_fetched_on_in_the_same_attempt(site: Site) ->
     job = store().get(run.job.id)
     assert job is not None
     assert job.checkpoint["whole"] == len(WHOLE)
-    assert job.progress.stage == "Fetching the video"
+    assert job.progress.stage == "Fetching the file"
 
 
 def test_the_next_attempt_goes_on_where_the_one_before_broke_off_and_the_one_after_asks_nobody(site: Site) -> None:
