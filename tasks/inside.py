@@ -129,7 +129,9 @@ class Inside:
         if not kinds:
             return 0
         now = monotonic()
-        self._later = {job_id: until for job_id, until in self._later.items() if until > now}
+        for job_id, until in [*self._later.items()]:  # slots add to it meanwhile
+            if until <= now:
+                self._later.pop(job_id, None)
         but = {delivery.job.job_id for delivery in held} | self._later.keys()
         groups = {KINDS[delivery.job.kind].group_of(delivery.job.user_id) for delivery in held if KINDS[delivery.job.kind].fifo}
         by_lane = {lane: line().first(kinds, lane, MOST, but=but) for lane in (HIGH, NORMAL)}
