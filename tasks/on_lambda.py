@@ -19,7 +19,9 @@ import structlog
 import providers.cancelling  # noqa: F401 - performs the cancels of generations
 from jobs import counters
 from jobs.relay import Relay
+from jobs.samples import take_sample
 from jobs.spending import wake_affordable
+from monitoring import cloudwatch
 from monitoring.logs import configure_logging
 from monitoring.tracing import flush_spans, start_tracing
 from providers.outages import probe_due
@@ -191,4 +193,4 @@ def _name() -> str:
 @cache
 def _relay() -> Relay:
     """Kept between invocations: it remembers since when a queue has shown too few messages."""
-    return Relay(KINDS, also=[probe_due, wake_affordable])
+    return Relay(KINDS, also=[probe_due, wake_affordable, cloudwatch.publish, take_sample])
