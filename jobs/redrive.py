@@ -30,14 +30,15 @@ from jobs.store import store
 from queues.browsing import Browser
 from queues.clients import QueueMissing
 from queues.queue import Message, Outgoing, dead_letters_of, queue_for
+from queues.wire import naming_its_job
 from settings import settings
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
-AT_ONCE = 8
-"""Kinds whose dead letters are looked at together."""
+AT_ONCE = 16
+"""Kinds whose dead letters are looked at together: nobody waits for one queue after the other."""
 JOBS_A_PAGE = 100
 LETTERS_BETWEEN_WORDS = 1_000
 
@@ -166,7 +167,7 @@ class Round:
         with_letter: set[str | None] = set()
         with suppress(QueueMissing), Browser(dead_letters_of(kind)) as browser:
             try:
-                outcome.busy = browser.queue.depth().in_flight
+                outcome.busy = browser.depth.in_flight
             except QueueMissing:
                 if settings().uses_sqs:
                     outcome.missing.append(browser.queue.name)
@@ -258,15 +259,24 @@ def _put_back(cases: list[Case]) -> None:
         assert case.letter is not None
         message = case.letter.message
         attributes = {name: value for name, value in message.typed_attributes.items() if name != "Reason"}
-        queue_for(case.kind, message.attributes.get("Priority", "normal")).send(Outgoing(message.body, attributes))
+        body = naming_its_job(message.body, message.message_id)  # whoever dies before the letter goes puts it back again
+        queue_for(case.kind, message.attributes.get("Priority", "normal")).send(Outgoing(body, attributes))
 
 
 def letters_about(wanted: str, kinds: Iterable[str]) -> list[DeadLetter]:
-    """The letters of these kinds about a job, by its id, or the letter with a message id."""
+    """The letters of these kinds about a job, by its id, or the letter with a message id.
+
+    Raises:
+        QueueError, DatabaseUnavailable
+    """
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return [letter for found in pool.map(lambda kind: _letters_of_kind_about(wanted, kind), kinds) for letter in found]
+
+
+def _letters_of_kind_about(wanted: str, kind: str) -> list[DeadLetter]:
     found: list[DeadLetter] = []
-    for kind in kinds:
-        with suppress(QueueMissing), Browser(dead_letters_of(kind)) as browser:
-            for messages in browser.pages():
-                letters = letters_of(kind, messages)
-                found += [each for each in letters if wanted in (each.message.message_id, each.said and each.said.job_id)]
+    with suppress(QueueMissing), Browser(dead_letters_of(kind)) as browser:
+        for messages in browser.pages():
+            letters = letters_of(kind, messages)
+            found += [each for each in letters if wanted in (each.message.message_id, each.said and each.said.job_id)]
     return found

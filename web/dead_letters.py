@@ -207,8 +207,8 @@ EXAMPLES = {
         section="Queues",
         summary="See what failed",
         detail="Failed jobs and dead letters of the kind, grouped by error, each group with what to do about it. A job "
-        "that failed is shown until it is dropped or started over, whether it has a letter or not. Takes the role operator or "
-        "viewer.",
+        "that failed is shown until it is dropped or started over, whether it has a letter or not. A letter that came within "
+        "the last minute may be missing, as SQS counts no better. Takes the role operator or viewer.",
         query=GroupsQuery,
         replies={
             200: Reply(

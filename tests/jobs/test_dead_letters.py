@@ -19,7 +19,8 @@ from jobs.relay import Relay
 from jobs.sending import rest
 from jobs.store import store
 from queues import steps
-from queues.clients import QueueError
+from queues.catalogue import KINDS
+from queues.clients import QueueError, sqs_receiving
 from queues.queue import dead_letters_of
 from queues.steps import Step
 from queues.wire import JobMessage
@@ -97,6 +98,23 @@ def test_looking_takes_nothing_away_and_more_than_a_page_is_read(database: Any, 
     for _ in range(2):
         assert sum(group.letters for _, group in Round(ARTICLES, look).run().by_deed()) == 25
     assert {letter.message_id for letter in letters()} == laid
+
+
+def test_a_look_waits_only_for_letters_that_sqs_counts(database: Any, queues: Any) -> None:
+    waits: list[int] = []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        waits.append(params["WaitTimeSeconds"])
+
+    sqs_receiving().meta.events.register("provide-client-params.sqs.ReceiveMessage", note)
+    assert Round(Selection(), look).run().groups == {}
+    assert letters_about("nobody", KINDS) == []
+    assert {*waits} == {0}
+    waits.clear()
+    for n in range(12):
+        lay(f"{GARBAGE} {n}")
+    listed()
+    assert waits == [1, 1, 0]
 
 
 def test_a_failed_job_is_seen_whose_letter_is_gone_or_not_yet_sent(database: Any, queues: Any) -> None:

@@ -28,8 +28,8 @@ log = structlog.get_logger("web")
 
 @blueprint.get("/dead-letters")
 def dead_letters() -> str:
-    """The page at once; with `?whole=1` the groups too, kind by kind. (To look through every queue takes a second or more: the
-    page's script asks for the whole of it, and takes that over.)"""
+    """The page at once; with `?whole=1` the groups too, kind by kind. (To look through every queue takes a moment, and
+    with many letters seconds: the page's script asks for the whole of it, and takes that over.)"""
     require(Role.VIEWER)
     whole = url_for("pages.dead_letters", whole=1, **_done())
     if not request.args.get("whole"):
