@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.errors import Refused, said_plainly
+from cli.kinds import KindName
 from cli.output import json_option, print_json
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Rate(click.ParamType[float]):
 
 
 @click.command()
-@click.option("--kind", "name", required=True, help="What the jobs are.")
+@click.option("--kind", "name", type=KindName(), required=True, help="What the jobs are.")
 @click.option("--rate", "per_second", type=Rate(), required=True, help="How many come: 1000/min, 20/s, 5000/hour.")
 @click.option(
     "--run-seconds", type=click.FloatRange(min=0.001), help="How long one runs. Default: what this installation's jobs took."
@@ -55,10 +56,7 @@ def capacity(
     from queues.catalogue import kind_named
     from settings import settings
 
-    try:
-        kind = kind_named(name)
-    except KeyError as error:
-        raise Refused(str(error.args[0])) from None
+    kind = kind_named(name)
     told = "as given"
     if run_seconds is None:
         measured = measured_run_seconds(kind)

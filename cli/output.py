@@ -6,11 +6,17 @@ import getpass
 import json
 import socket
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.errors import Refused
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+UNWATCHED_WIDTH = 160
+"""Columns where no terminal says how wide it is."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
@@ -18,6 +24,13 @@ yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
 
 def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, default=str))
+
+
+def console() -> Console:
+    """Prints tables. What somebody wrote into them is text, brackets and all."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else UNWATCHED_WIDTH, highlight=False, markup=False)
 
 
 def confirm(question: str, *, yes: bool) -> None:

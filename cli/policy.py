@@ -5,12 +5,19 @@ from __future__ import annotations
 import click
 
 from cli.errors import Refused, said_plainly
+from cli.kinds import KindName
 from cli.output import print_json
 
 
 @click.command()
 @click.argument("role", type=click.Choice(["producer", "worker", "operator", "relay"]))
-@click.option("--kind", "kinds", multiple=True, help="Only for this kind's queues; may be given again. Default: all kinds.")
+@click.option(
+    "--kind",
+    "kinds",
+    type=KindName(),
+    multiple=True,
+    help="Only for this kind's queues; may be given again. Default: all kinds.",
+)
 @click.option("--account", help="The number of the AWS account; '*' for any. Default: that of this shell's credentials.")
 @click.option("--region", help="Default: AWS_REGION.")
 @said_plainly
@@ -26,6 +33,6 @@ def policy(role: str, kinds: tuple[str, ...], account: str | None, region: str |
 
     try:
         document = policy_of(Role(role), place_of_settings(account, region), kinds)
-    except (KeyError, QueueUnavailable) as error:
-        raise Refused(str(error.args[0])) from None
+    except QueueUnavailable as error:  # it is STS that does not answer
+        raise Refused(str(error)) from None
     print_json(document)

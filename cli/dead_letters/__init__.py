@@ -18,6 +18,9 @@ def dead_letters() -> None:
 
     Shown are the failed jobs, from MongoDB, together with what lies in the dead-letter queues: their letters, messages that
     nobody could read, and those whose receives are used up.
+
+    Every failed job is shown. Of the queues only what SQS shows: not a letter that somebody else looks at just then, and
+    perhaps not one that came within the last minute. Look again for those.
     """
 
 

@@ -76,7 +76,7 @@ def _act(selection: Selection, decide: Decide, *, dry_run: bool, yes: bool, by: 
     assert outcome is not None
     if as_json:
         groups = [group_as_json(group, deed) for deed, group in outcome.by_deed()]
-        print_json({"dryRun": dry_run, "groups": groups, "missing": outcome.missing})
+        print_json({"dryRun": dry_run, "groups": groups, "busy": outcome.busy, "missing": outcome.missing})
     tell_of_the_unseen(outcome)
 
 

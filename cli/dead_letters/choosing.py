@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from cli.errors import Refused
-from cli.queues.kinds import KindName
+from cli.kinds import KindName
 
 if TYPE_CHECKING:
     from jobs.failures import Selection

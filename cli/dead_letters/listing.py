@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +9,11 @@ import click
 
 from cli.dead_letters.choosing import selecting, tell_of_the_unseen, tell_progress
 from cli.errors import said_plainly
-from cli.output import json_option, print_json
+from cli.output import console, json_option, print_json
 
 if TYPE_CHECKING:
     from jobs.failures import Group, Selection
     from jobs.redrive import Deed, Outcome
-
-UNWATCHED_WIDTH = 160
-"""Columns where no terminal says how wide it is."""
 
 
 @click.command("list")
@@ -33,7 +29,8 @@ def list_letters(selection: Selection, as_json: bool) -> None:
 
     outcome = Round(selection, look, progress=tell_progress).run()
     if as_json:
-        print_json({"groups": [group_as_json(group) for _, group in outcome.by_deed()], "missing": outcome.missing})
+        groups = [group_as_json(group) for _, group in outcome.by_deed()]
+        print_json({"groups": groups, "busy": outcome.busy, "missing": outcome.missing})
     elif outcome.groups:
         print_groups(outcome, with_remedies=True)
     else:
@@ -44,7 +41,6 @@ def list_letters(selection: Selection, as_json: bool) -> None:
 def print_groups(outcome: Outcome, *, with_remedies: bool = False) -> None:
     """A table: of a list with remedies, of a redrive or drop with what becomes of each group."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("kind", "error", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -56,7 +52,7 @@ def print_groups(outcome: Outcome, *, with_remedies: bool = False) -> None:
     for deed, group in outcome.by_deed():
         said = f"{group.message}\n→ {group.remedy}" if with_remedies else group.message
         table.add_row(*_cells(group), said, *([] if with_remedies else [deed.value]))
-    Console(width=None if sys.stdout.isatty() else UNWATCHED_WIDTH, highlight=False, markup=False).print(table)
+    console().print(table)
 
 
 def _cells(group: Group) -> list[str]:

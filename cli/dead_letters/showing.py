@@ -43,7 +43,7 @@ def show(wanted: str, as_json: bool) -> None:
     for letter in letters:
         _print_letter(letter)
     if not letters:
-        click.echo("\nNo dead letter of it is there.")
+        click.echo("\nNo dead letter of it was seen. (One that somebody else looks at, or that has just come, may not be.)")
 
 
 def _print_job(job: Job) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.errors import Refused, in_plain_words, said_plainly
+from cli.kinds import one_kind
 from cli.output import counted, json_option, operator, print_json
-from cli.queues.kinds import one_kind
 
 if TYPE_CHECKING:
     from jobs.overview import Overview

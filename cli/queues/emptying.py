@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.errors import Refused, said_plainly
+from cli.kinds import one_kind
 from cli.output import confirm, counted, json_option, print_json, yes_option
-from cli.queues.kinds import one_kind
 
 if TYPE_CHECKING:
     from queues.queue import Queue

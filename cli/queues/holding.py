@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from cli.errors import said_plainly
+from cli.kinds import some_kinds
 from cli.output import json_option, operator, print_json
-from cli.queues.kinds import some_kinds
 
 
 @click.command()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.errors import Refused, said_plainly
+from cli.kinds import any_kinds
 from cli.output import counted, json_option, print_json
-from cli.queues.kinds import any_kinds
 
 if TYPE_CHECKING:
     from queues.catalogue import Kind

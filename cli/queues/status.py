@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from time import sleep
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.errors import Refused, in_plain_words, said_plainly
-from cli.output import json_option, lasting, print_json
-from cli.queues.kinds import any_kinds
+from cli.kinds import any_kinds
+from cli.output import console, json_option, lasting, print_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from queues.queue import Depth
 
 LOOK_SECONDS = 2.0
-UNWATCHED_WIDTH = 160
-"""Columns where no terminal says how wide it is."""
 HEADINGS = (
     *("visible", "in\nflight", "delayed", "dead", "oldest"),
     *("received\na minute", "completed\na minute", "clears\nin", "workers"),
@@ -45,18 +42,16 @@ def status(kinds: tuple[str, ...], watch: bool, as_json: bool) -> None:
     waited, from MongoDB. Rates are over the last five minutes: messages received by the workers that run now, as they say at
     each beat; and jobs completed, from MongoDB. "clears in" is what can start, at that pace.
     """
-    from rich.console import Console
     from rich.live import Live
 
     from jobs.overview import overview
     from queues.catalogue import KINDS
 
     wanted = [KINDS[name] for name in kinds or KINDS]
-    console = Console(width=None if sys.stdout.isatty() else UNWATCHED_WIDTH, highlight=False)
     if not watch:
-        _once(overview(wanted), console, as_json)
+        _once(overview(wanted), as_json)
         return
-    with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) if not as_json else nullcontext() as live:
+    with suppress(KeyboardInterrupt), Live(console=console(), auto_refresh=False) if not as_json else nullcontext() as live:
         while True:
             told = _told(lambda: overview(wanted), as_json=as_json)
             if live:
@@ -77,11 +72,11 @@ def _told(look: Callable[[], list[Overview]], *, as_json: bool) -> Any:
     return _as_json(seen) if as_json else _screen(seen)
 
 
-def _once(seen: list[Overview], console: Any, as_json: bool) -> None:
+def _once(seen: list[Overview], as_json: bool) -> None:
     if as_json:
         print_json(_as_json(seen))
     else:
-        console.print(_screen(seen))
+        console().print(_screen(seen))
     if missing := [name for each in seen for name in each.depth.missing]:
         raise Refused(f"These queues do not exist: {', '.join(missing)}. `celery -A tasks queues apply` makes them.")
 

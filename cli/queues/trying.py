@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.errors import Refused, said_plainly
+from cli.kinds import KindName
 from cli.output import json_option, print_json
-from cli.queues.kinds import KindName
 
 if TYPE_CHECKING:
     from jobs.document import Job

@@ -13,6 +13,7 @@ from typing import TextIO
 
 import structlog
 
+from cli.errors import in_plain_words
 from cli.verifying import ground
 from cli.verifying.ledger import Ledger, read_ledger, stories
 from cli.verifying.play import Outcome, Scenario
@@ -44,7 +45,7 @@ def run(only: Sequence[str], *, is_long: bool, as_json: bool, inject_loss: bool)
         code = _play(named(only), directory, Json() if as_json else Table(), is_long, inject_loss)
     except (UnknownScenario, SettingsError, QueueError, DatabaseUnavailable, PyMongoError, NeverHappened) as error:
         code = UNABLE
-        print(f"verify: {error}", file=sys.stderr)
+        print(f"verify: {in_plain_words(error) or error}", file=sys.stderr)
     except Stopped:
         pass
     finally:

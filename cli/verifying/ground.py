@@ -19,8 +19,11 @@ from settings import settings
 
 PREFIX_CHARACTERS = 40
 """As `settings.Settings.queue_prefix` has it."""
-NOT_TAKEN_OVER = ("MEDIA_BUCKET", "AI_RATE_LIMIT", "USER_RUNNING_JOBS", "USER_ACTIVE_JOBS", "SMTP_URL", "MONITOR_URL")
-"""The user's settings that lead to places which are not the verification's, or that hold its jobs up."""
+NOT_TAKEN_OVER = (
+    *("MEDIA_BUCKET", "SMTP_URL", "MONITOR_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    *("AI_RATE_LIMIT", "USER_RUNNING_JOBS", "USER_ACTIVE_JOBS", "USER_SPENDING_LIMIT", "JOB_ANALYTICS"),
+)
+"""The user's settings that lead to places which are not the verification's, that hold its jobs up, or make more of them."""
 
 
 def variables(ai_address: str, lease_seconds: int, wait_seconds: int) -> dict[str, str]:

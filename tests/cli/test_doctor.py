@@ -20,7 +20,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner, Result
 
+from cli.doctor import doctor
 from cli.doctoring.examination import CHECKS, examine
 from cli.doctoring.findings import Finding, State
 from cli.doctoring.subject import Subject
@@ -42,7 +44,13 @@ from tests.workers import Worker, wait_for
 
 PROCFILE = CHECKOUT / "Procfile"
 CELERY = str(Path(sys.executable).with_name("celery"))
+NOTHING_ELSE_IS_ASKED = {"LEASE_SECONDS": "soon"}
+"""For tests of what this checkout holds: with such settings no service is looked at."""
 Made = dict[str, Finding]
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(doctor, words)
 
 
 def found(subject: Subject | None = None) -> Made:
@@ -79,15 +87,11 @@ def relayed(database: Any, queues: Any) -> None:
 def test_a_healthy_system_is_well_in_every_check(database: Any, queues: Any, environment: Any, tmp_path: Path) -> None:
     environment(LEASE_SECONDS="3")
     with Worker(tmp_path / "log", *KINDS) as worker:
-
-        def made() -> subprocess.CompletedProcess[str] | None:
-            doctor = subprocess.run([CELERY, "-A", "tasks", "doctor"], cwd=CHECKOUT, capture_output=True, text=True)
-            return doctor if doctor.returncode == 0 else None
-
-        doctor = wait_for(made, "the system to be well", worker)
-        as_json = subprocess.run([CELERY, "-A", "tasks", "doctor", "--json"], cwd=CHECKOUT, capture_output=True, text=True)
-    assert [line[0] for line in doctor.stdout.splitlines()] == ["✓"] * len(CHECKS)
-    assert doctor.stderr == ""
+        wait_for(lambda: run().exit_code == 0, "the system to be well", worker)
+        ended = subprocess.run([CELERY, "-A", "tasks", "doctor"], cwd=CHECKOUT, capture_output=True, text=True)
+        as_json = run("--json")
+    assert [line[0] for line in ended.stdout.splitlines()] == ["✓"] * len(CHECKS)
+    assert ended.stderr == ""
     assert json.loads(as_json.stdout)["well"] is True
 
 
@@ -100,9 +104,9 @@ def test_it_changes_nothing(relayed: None) -> None:
 
 def test_with_a_fault_it_ends_with_1_and_json_is_alone_on_stdout(relayed: None) -> None:
     sqs_client().delete_queue(QueueUrl=dead_letters_of("videos").url)
-    doctor = subprocess.run([CELERY, "-A", "tasks", "doctor", "--json"], cwd=CHECKOUT, capture_output=True, text=True)
-    assert doctor.returncode == 1
-    (fault,) = (check["faults"][0] for check in json.loads(doctor.stdout)["checks"] if check["state"] == "wrong")
+    ended = run("--json")
+    assert ended.exit_code == 1
+    (fault,) = (check["faults"][0] for check in json.loads(ended.stdout)["checks"] if check["state"] == "wrong")
     assert "videos-dlq" in fault["text"]
     assert "queues apply" in fault["remedy"]
 
@@ -123,14 +127,14 @@ def test_a_stale_installation_is_named(tmp_path: Path) -> None:
     stale.mkdir()
     (stale / "METADATA").write_text("Metadata-Version: 2.1\nName: pressroom\nVersion: 0.0.1\n")
     (stale / "entry_points.txt").write_text("[celery.commands]\nrelay = cli.relay:relay\n")
-    doctor = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-m", "cli.doctor"],
         cwd=CHECKOUT,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        env=os.environ | NOTHING_ELSE_IS_ASKED | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
     )
-    (line,) = (line for line in doctor.stdout.splitlines() if "entry points" in line)
+    (line,) = (line for line in ended.stdout.splitlines() if "entry points" in line)
     assert line.startswith("✗")
     assert "doctor" in line
     assert "relay" not in line
@@ -152,14 +156,15 @@ def test_a_procfile_off_the_catalogue_is_named(change: Callable[[str], str], nam
 def test_too_many_queues_for_a_process_are_named(tmp_path: Path) -> None:
     (tmp_path / "Procfile").write_text("all: celery -A tasks worker\n")
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    doctor = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-m", "cli.doctor", "--procfile", str(tmp_path / "Procfile")],
         cwd=CHECKOUT,
+        env=os.environ | NOTHING_ELSE_IS_ASKED,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (96, before[1])),
         capture_output=True,
         text=True,
     )
-    (line,) = (line for line in doctor.stdout.splitlines() if "handles" in line)
+    (line,) = (line for line in ended.stdout.splitlines() if "handles" in line)
     assert line.startswith("✗ handles: the process all")
     assert "it may have 96" in line
 
@@ -320,11 +325,13 @@ def place() -> Place:
     return Place(account=ACCOUNT, region="us-east-1", prefix=os.environ["QUEUE_PREFIX"])
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_missing_rights_are_named(role: Role, rights: Rights) -> None:
-    rights.policies["role"] = policy(role, place())
-    assert finding_of("rights", Subject(role)).state is State.WELL
-    for action in sorted({action for need in needs(role) for action in need.actions}):
+def test_missing_rights_are_named(rights: Rights) -> None:
+    tried: dict[str, Role] = {}
+    for role in ROLES:
+        rights.policies["role"] = policy(role, place())
+        assert finding_of("rights", Subject(role)).state is State.WELL
+        tried |= {action: role for need in needs(role) for action in need.actions}
+    for action, role in tried.items():
         rights.policies["role"] = without(action, policy(role, place()))
         if action == "GetQueueUrl":  # SQS says that there is none
             assert "none of the queues" in says("region", Subject(role))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,18 +12,12 @@ from cli.keys import keys as command
 from jobs.keys import keys
 from tests.conftest import NOWHERE
 
-Run = Callable[..., Result]
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(command, words, prog_name="keys")
 
 
-@pytest.fixture
-def run() -> Iterator[Run]:
-    before = logging.getLogger().handlers[:], logging.getLogger().level
-    yield lambda *words: CliRunner().invoke(command, words, prog_name="keys")
-    logging.getLogger().handlers[:], level = before
-    logging.getLogger().setLevel(level)
-
-
-def test_a_key_is_shown_once_alone_on_stdout(database: Any, run: Run) -> None:
+def test_a_key_is_shown_once_alone_on_stdout(database: Any) -> None:
     made = run("create", "--user", "ada", "--role", "operator", "--name", "Ada's laptop")
     secret = made.stdout.strip()
     assert secret.startswith("pr_")
@@ -38,7 +30,7 @@ def test_a_key_is_shown_once_alone_on_stdout(database: Any, run: Run) -> None:
         assert secret not in shown
 
 
-def test_a_revoked_key_is_listed_as_such_and_revoking_it_again_changes_nothing(database: Any, run: Run) -> None:
+def test_a_revoked_key_is_listed_as_such_and_revoking_it_again_changes_nothing(database: Any) -> None:
     made = json.loads(run("create", "--user", "ada", "--json").stdout)
     first, again = (json.loads(run("revoke", made["id"], "--json").stdout) for _ in range(2))
     assert first == again
@@ -57,14 +49,14 @@ def test_a_revoked_key_is_listed_as_such_and_revoking_it_again_changes_nothing(d
         (("create", "--user", "ada", "--role", "king"), "'king' is not one of"),
     ],
 )
-def test_what_can_not_be_done_is_said_in_a_line(database: Any, run: Run, words: tuple[str, ...], says: str) -> None:
+def test_what_can_not_be_done_is_said_in_a_line(database: Any, words: tuple[str, ...], says: str) -> None:
     told = run(*words)
     assert told.exit_code != 0
     assert says in told.stderr
     assert "Traceback" not in told.output
 
 
-def test_with_mongodb_away_it_says_so(environment: Any, run: Run) -> None:
+def test_with_mongodb_away_it_says_so(environment: Any) -> None:
     environment(MONGODB_URI=f"mongodb://{NOWHERE}/")
     told = run("list")
     assert (told.exit_code, told.stdout) == (1, "")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +28,6 @@ from tests.jobs.jobs import document
 from tests.sqs import SqsProxy
 from tests.workers import PATIENCE_SECONDS, Worker, finished, wait_for
 
-Run = Callable[..., Result]
-
 NO_MONGODB = f"mongodb://{NOWHERE}/?replicaSet=rs0"
 COMMANDS = (
     "plan",
@@ -46,13 +42,9 @@ COMMANDS = (
 )
 
 
-@pytest.fixture
-def run() -> Iterator[Run]:
+def run(*words: str) -> Result:
     """Give a command in this process. Nobody is at the terminal."""
-    before = logging.getLogger().handlers[:], logging.getLogger().level
-    yield lambda *words: CliRunner().invoke(command, [word for each in words for word in each.split()], prog_name="queues")
-    logging.getLogger().handlers[:], level = before
-    logging.getLogger().setLevel(level)
+    return CliRunner().invoke(command, [word for each in words for word in each.split()], prog_name="queues")
 
 
 def process(*words: str, **variables: str) -> subprocess.Popen[str]:
@@ -76,7 +68,7 @@ def only_line(text: str) -> str:
 # -- plan and apply
 
 
-def test_a_plan_shows_what_differs_and_its_exit_code_tells(database: Any, queues: Any, run: Run) -> None:
+def test_a_plan_shows_what_differs_and_its_exit_code_tells(database: Any, queues: Any) -> None:
     assert run("plan --exit-code").exit_code == 0
     client().set_queue_attributes(QueueUrl=queue_for("images").url, Attributes={"VisibilityTimeout": "7"})
     dead_letters_of("videos").remove()
@@ -89,7 +81,7 @@ def test_a_plan_shows_what_differs_and_its_exit_code_tells(database: Any, queues
     assert run("plan articles --exit-code").exit_code == 0
 
 
-def test_apply_does_what_the_plan_said_and_prints_the_urls(database: Any, queues: dict[str, str], run: Run) -> None:
+def test_apply_does_what_the_plan_said_and_prints_the_urls(database: Any, queues: dict[str, str]) -> None:
     dead_letters_of("videos").remove()
     told = run("apply --json")
     assert {each["name"]: each["url"] for each in json.loads(told.stdout)["queues"]} == queues
@@ -101,7 +93,7 @@ def test_apply_does_what_the_plan_said_and_prints_the_urls(database: Any, queues
 # -- status
 
 
-def test_the_status_tells_messages_jobs_and_pauses_of_each_kind(database: Any, queues: Any, run: Run) -> None:
+def test_the_status_tells_messages_jobs_and_pauses_of_each_kind(database: Any, queues: Any) -> None:
     order()
     queue_for("articles", "high").send(Outgoing("x"))
     dead_letters_of("articles").send(Outgoing("x"))
@@ -122,7 +114,7 @@ def test_the_status_tells_messages_jobs_and_pauses_of_each_kind(database: Any, q
     assert "articles has jobs to start and no worker: `celery -A tasks worker -Q articles` starts one" in text
 
 
-def test_queues_that_are_missing_are_named_and_the_others_told(database: Any, queues: Any, run: Run) -> None:
+def test_queues_that_are_missing_are_named_and_the_others_told(database: Any, queues: Any) -> None:
     queue_for("videos").remove()
     told = run("status --json")
     assert told.exit_code == 1
@@ -153,21 +145,21 @@ def test_a_watch_goes_on_through_an_outage(database: Any, queues: Any, sqs_proxy
 
 
 def test_a_test_is_followed_to_its_end_and_a_pause_keeps_workers_from_the_next(
-    database: Any, queues: Any, run: Run, tmp_path: Path
+    database: Any, queues: Any, tmp_path: Path
 ) -> None:
     with Worker(tmp_path / "worker.log", "articles", SQS_WAIT_TIME_SECONDS="20") as worker:
         told = run("send-test --wait 20 --json")
         assert told.exit_code == 0, told.stderr
         said = json.loads(told.stdout)
         assert (said["status"], said["states"][0]["status"], said["states"][-1]["percent"]) == ("completed", "queued", 100)
-        wait_for(lambda: _status(run)["receivedPerMinute"] > 0, "the worker to say what it received", worker)
-        assert _status(run)["completedPerMinute"] > 0
+        wait_for(lambda: _status()["receivedPerMinute"] > 0, "the worker to say what it received", worker)
+        assert _status()["completedPerMinute"] > 0
 
         run("pause articles --reason fans")
         untaken = wait_for(lambda: _untaken(run("send-test --wait 2")), "the pause to hold", worker)
         assert "the queue is paused: fans" in untaken.stderr
         job_id = untaken.stdout.split()[0]
-        assert (_status(run)["processingJobs"], _status(run)["openJobs"]) == (0, 1)
+        assert (_status()["processingJobs"], _status()["openJobs"]) == (0, 1)
         assert run("resume articles").stdout == "articles is received from again.\n"
         assert finished(job_id, worker).status == "completed"
 
@@ -177,12 +169,12 @@ def _untaken(told: Result) -> Result | None:
     return told if told.exit_code == 1 else None
 
 
-def _status(run: Run) -> dict[str, Any]:
+def _status() -> dict[str, Any]:
     told: dict[str, Any] = json.loads(run("status articles --json").stdout)["queues"][0]
     return told
 
 
-def test_a_test_that_nobody_takes_says_why(database: Any, queues: Any, run: Run) -> None:
+def test_a_test_that_nobody_takes_says_why(database: Any, queues: Any) -> None:
     told = run("send-test images --wait 0")
     assert told.exit_code == 1
     assert "no worker runs for images; `celery -A tasks worker -Q images` starts one" in only_line(told.stderr)
@@ -199,7 +191,7 @@ def test_the_trial_of_every_kind_is_a_valid_order(kind: str) -> None:
 # -- pause, resume, drain
 
 
-def test_resume_lifts_pause_and_drain_and_says_which(database: Any, queues: Any, run: Run) -> None:
+def test_resume_lifts_pause_and_drain_and_says_which(database: Any, queues: Any) -> None:
     run("pause images videos --reason fans")
     drains().begin("videos", "ann")
     assert {kind: pause.reason for kind, pause in pauses().known().items()} == {"images": "fans", "videos": "fans"}
@@ -212,7 +204,7 @@ def test_resume_lifts_pause_and_drain_and_says_which(database: Any, queues: Any,
     assert not drains().all()
 
 
-def test_a_drain_waits_for_open_jobs_and_stays_when_it_gives_up(database: Any, queues: Any, run: Run) -> None:
+def test_a_drain_waits_for_open_jobs_and_stays_when_it_gives_up(database: Any, queues: Any) -> None:
     order()
     told = run("drain articles --timeout 0")
     assert told.exit_code == 1
@@ -221,7 +213,7 @@ def test_a_drain_waits_for_open_jobs_and_stays_when_it_gives_up(database: Any, q
     assert "articles" in drains().all()
 
 
-def test_a_drain_ends_once_jobs_and_messages_are_gone(database: Any, queues: Any, run: Run) -> None:
+def test_a_drain_ends_once_jobs_and_messages_are_gone(database: Any, queues: Any) -> None:
     job_id = order()
     draining = process("drain", "articles", "--json")
     assert draining.stderr is not None
@@ -238,7 +230,7 @@ def test_a_drain_ends_once_jobs_and_messages_are_gone(database: Any, queues: Any
 
 
 @pytest.mark.parametrize("words", ["purge articles", "delete articles", "purge articles --dead-letters"])
-def test_what_destroys_needs_a_yes_where_there_is_nobody_to_ask(database: Any, queues: Any, run: Run, words: str) -> None:
+def test_what_destroys_needs_a_yes_where_there_is_nobody_to_ask(database: Any, queues: Any, words: str) -> None:
     queue_for("articles").send(Outgoing("x"))
     told = run(words)
     assert told.exit_code == 1
@@ -246,7 +238,7 @@ def test_what_destroys_needs_a_yes_where_there_is_nobody_to_ask(database: Any, q
     assert queue_for("articles").count() == 1
 
 
-def test_a_purge_deletes_messages_of_all_lanes_and_no_job(database: Any, queues: Any, run: Run) -> None:
+def test_a_purge_deletes_messages_of_all_lanes_and_no_job(database: Any, queues: Any) -> None:
     order()
     queue_for("articles", "high").send(Outgoing("x"))
     dead_letters_of("articles").send(Outgoing("x"))
@@ -261,7 +253,7 @@ def test_a_purge_deletes_messages_of_all_lanes_and_no_job(database: Any, queues:
     assert "purged less than a minute ago" in only_line(again.stderr)
 
 
-def test_a_purge_may_end_the_jobs_too(database: Any, queues: Any, run: Run) -> None:
+def test_a_purge_may_end_the_jobs_too(database: Any, queues: Any) -> None:
     job_id = order()
     told = json.loads(run("purge articles --cancel-jobs --yes --json").stdout)
     assert (told["openJobs"], told["cancelledJobs"], told["stoppingJobs"]) == (1, 1, 0)
@@ -270,14 +262,14 @@ def test_a_purge_may_end_the_jobs_too(database: Any, queues: Any, run: Run) -> N
     assert job.status == "cancelled"
 
 
-def test_dead_letters_are_purged_apart(database: Any, queues: Any, run: Run) -> None:
+def test_dead_letters_are_purged_apart(database: Any, queues: Any) -> None:
     queue_for("articles").send(Outgoing("x"))
     dead_letters_of("articles").send(Outgoing("x"))
     assert run("purge articles --dead-letters --yes").exit_code == 0
     assert (queue_for("articles").count(), dead_letters_of("articles").count()) == (1, 0)
 
 
-def test_queues_with_open_jobs_are_deleted_by_force_only(database: Any, queues: Any, run: Run) -> None:
+def test_queues_with_open_jobs_are_deleted_by_force_only(database: Any, queues: Any) -> None:
     jobs_database().collection("jobs").insert_one(document("processing"))
     refused = run("delete articles --yes")
     assert refused.exit_code == 1
@@ -293,7 +285,7 @@ def test_queues_with_open_jobs_are_deleted_by_force_only(database: Any, queues: 
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_with_nothing_there_each_command_says_one_line(environment: Any, run: Run, words: str) -> None:
+def test_with_nothing_there_each_command_says_one_line(environment: Any, words: str) -> None:
     environment(MONGODB_URI=f"{NO_MONGODB}&serverSelectionTimeoutMS=100", AWS_ENDPOINT_URL=f"http://{NOWHERE}")
     told = run(words)
     assert told.exit_code == 1, told.exception
@@ -302,22 +294,20 @@ def test_with_nothing_there_each_command_says_one_line(environment: Any, run: Ru
 
 
 @pytest.mark.parametrize("words", ["plan", "status", "purge articles --yes", "delete articles --yes"])
-def test_wrong_credentials_are_said_with_the_remedy(
-    database: Any, queues: Any, sqs_proxy: SqsProxy, run: Run, words: str
-) -> None:
+def test_wrong_credentials_are_said_with_the_remedy(database: Any, queues: Any, sqs_proxy: SqsProxy, words: str) -> None:
     sqs_proxy.fail(403, code="InvalidClientTokenId", actions={"GetQueueUrl", "GetQueueAttributes"})
     told = run(words)
     assert told.exit_code == 1
     assert only_line(told.stderr).endswith("AWS does not know these credentials. Correct AWS_ACCESS_KEY_ID.")
 
 
-def test_an_unknown_kind_is_refused_by_name(run: Run) -> None:
+def test_an_unknown_kind_is_refused_by_name() -> None:
     told = run("purge nonsense --yes")
     assert told.exit_code == 1
     assert only_line(told.stderr).endswith(f"There is no kind 'nonsense'; there are {', '.join(KINDS)}.")
 
 
-def test_wrong_settings_are_said_in_a_line(environment: Any, run: Run) -> None:
+def test_wrong_settings_are_said_in_a_line(environment: Any) -> None:
     environment(LEASE_SECONDS="soon")
     told = run("status")
     assert told.exit_code == 1

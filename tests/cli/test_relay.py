@@ -1,4 +1,4 @@
-"""`celery -A tasks relay` as a process."""
+"""`celery -A tasks relay`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from cli.relay import relay
 from settings import CHECKOUT
 from tests.jobs.waiting import in_queue, put, read
 from tests.workers import PATIENCE_SECONDS, wait_for
@@ -23,35 +25,29 @@ def message_of(job_id: str) -> str | None:
     return read(job_id).message_id
 
 
-def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *options],
-        cwd=CHECKOUT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
+def one_round() -> Result:
+    return CliRunner().invoke(relay, ["--once"])
 
 
 def test_one_round_of_every_kind_and_its_report(database: Any, queues: Any) -> None:
     article, image = put(database), put(database, kind="images")
-    ended = run("--once")
-    assert (ended.returncode, ended.stdout) == (0, "sent 2\n"), ended.stderr
+    ended = one_round()
+    assert (ended.exit_code, ended.stdout) == (0, "sent 2\n"), ended.output
     assert (in_queue("articles"), in_queue("images")) == ({article.id: 1}, {image.id: 1})
 
 
-def test_what_one_round_could_not_do_is_said_and_is_its_exit_status(database: Any, sqs: str) -> None:
+def test_what_one_round_could_not_do_is_said_and_is_its_exit_status(database: Any, sqs: str, environment: Any) -> None:
+    environment(QUEUE_PREFIX="nowhere-")
     put(database)
-    ended = run("--once", QUEUE_PREFIX="nowhere-")
-    assert ended.returncode == 1
+    ended = one_round()
+    assert ended.exit_code == 1
     assert "sending articles: nowhere-articles" in ended.stdout
-    assert "Traceback" not in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.output
 
 
 def test_settings_that_cannot_be_used_are_a_sentence() -> None:
-    ended = run(USER_RUNNING_JOBS="none")
+    wrong = os.environ | {"USER_RUNNING_JOBS": "none"}
+    ended = subprocess.run(COMMAND, cwd=CHECKOUT, env=wrong, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-2:] == ["The relay can't start.", ended.stderr.splitlines()[-1]]
     assert "USER_RUNNING_JOBS='none'" in ended.stderr
@@ -74,10 +70,3 @@ def test_it_works_until_it_is_told_to_stop(told: signal.Signals, database: Any, 
         process.kill()
     assert log.read_text().count("sent=1") == 2
     assert "Traceback" not in log.read_text()
-
-
-def test_the_commands_module_loads_next_to_nothing() -> None:
-    heavy = {"boto3", "pymongo", "jobs", "queues", "providers"}
-    program = f"import sys, cli.relay; print({heavy} & {{*sys.modules}})"
-    answer = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)
-    assert answer.stdout == "set()\n"
