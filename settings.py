@@ -28,7 +28,6 @@ SQS_LONGEST_VISIBILITY_SECONDS = 43_200
 LARGEST_RATE = 10_000
 """Each call of a window is remembered, in one document for each provider and model."""
 
-
 PRICED_UNITS = ("input_tokens", "output_tokens", "images", "video_seconds", "seconds")
 PriceTable = dict[str, dict[str, float]]
 
@@ -347,4 +346,7 @@ def settings() -> Settings:
 def _sentence(fault: dict[str, object]) -> str:
     location = fault["loc"]
     name = str(location[-1] if isinstance(location, tuple) and location else "").upper()
-    return f"{name}={fault['input']!r} can't be used: {str(fault['msg']).removeprefix('Value error, ')}"
+    given = fault["input"]
+    if name.endswith("_URL"):  # what stands before its last @ is somebody's password
+        given = re.sub(r"^([a-z+]+://)?.*@", r"\1…@", str(given))
+    return f"{name}={given!r} can't be used: {str(fault['msg']).removeprefix('Value error, ')}"
