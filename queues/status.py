@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -37,16 +37,20 @@ def depths(kinds: Iterable[Kind]) -> dict[str, KindDepth]:
     """
     wanted = list(kinds)
     queues = {kind.name: [*(queue_for(kind.name, lane) for lane in kind.lanes), dead_letters_of(kind.name)] for kind in wanted}
+    every = [queue for of_kind in queues.values() for queue in of_kind]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = {name: list(pool.map(_depth, of_kind)) for name, of_kind in queues.items()}
-    return {
-        kind.name: KindDepth(
-            lanes=dict(zip(kind.lanes, found[kind.name], strict=False)),
-            dead_letters=found[kind.name][-1],
-            missing=[queue.name for queue, depth in zip(queues[kind.name], found[kind.name], strict=True) if depth is None],
-        )
-        for kind in wanted
-    }
+        found = dict(zip(every, pool.map(_depth, every), strict=True))
+    return {kind.name: _kind_depth(kind, queues[kind.name], found) for kind in wanted}
+
+
+def _kind_depth(kind: Kind, queues: Sequence[Queue], found: Mapping[Queue, Depth | None]) -> KindDepth:
+    """`queues` are those of the lanes, then that of the dead letters."""
+    *lanes, dead_letters = queues
+    return KindDepth(
+        lanes={lane: found[queue] for lane, queue in zip(kind.lanes, lanes, strict=True)},
+        dead_letters=found[dead_letters],
+        missing=[queue.name for queue in queues if found[queue] is None],
+    )
 
 
 def _depth(queue: Queue) -> Depth | None:
