@@ -51,7 +51,7 @@ class Deed(StrEnum):
     DROP = "is dropped"
     """The letters are deleted. A failed job stays failed, and is no longer shown with the dead letters."""
     PUT_BACK = "is put back"
-    """The letter goes to the work queue as it once was; whoever can't read it sets it aside again."""
+    """The letter goes to the work queue as it once was, an order with its job's id. Who can't read it sets it aside again."""
     STAY = "stays"
 
 

@@ -35,7 +35,8 @@ class Browser:
     def __init__(self, queue: Queue, *, wait_seconds: int = WAIT_SECONDS) -> None:
         self.queue = queue
         self._wait_seconds = wait_seconds
-        self._held: dict[str, Message] = {}
+        self._held: dict[str, str] = {}
+        """By the messages' ids, the newest receipt handles of what was received and not deleted."""
         self._seen: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -43,7 +44,7 @@ class Browser:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
-            self.queue.change_visibility({message.receipt_handle: 0 for message in self._held.values()})
+            self.queue.change_visibility(dict.fromkeys(self._held.values(), 0))
         except QueueError as fault:  # they are visible already, or will be when the look's time is over
             log.debug("messages that were looked at come again later", queue=self.queue.name, reason=str(fault))
 
@@ -68,7 +69,7 @@ class Browser:
             received = self.queue.receive(BATCH_MESSAGES, visibility_seconds=LOOK_SECONDS, wait_seconds=wait_seconds)
             if not received:
                 return
-            self._held |= {message.message_id: message for message in received}
+            self._held |= {message.message_id: message.receipt_handle for message in received}
             new = [message for message in received if message.message_id not in self._seen]
             self._seen.update(message.message_id for message in new)
             barren = 0 if new else barren + 1
@@ -77,7 +78,7 @@ class Browser:
 
     def delete(self, messages: Iterable[Message]) -> None:
         """Delete these messages, which it has received."""
-        newest = [self._held.get(message.message_id, message) for message in messages]
-        self.queue.delete([message.receipt_handle for message in newest])
-        for message in newest:
-            self._held.pop(message.message_id, None)
+        newest = {each.message_id: self._held.get(each.message_id, each.receipt_handle) for each in messages}
+        self.queue.delete(newest.values())
+        for message_id in newest:
+            self._held.pop(message_id, None)
