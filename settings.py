@@ -185,7 +185,7 @@ class Settings(BaseSettings):
         default=400,
         ge=1,
         le=5_000,
-        description="The most streams of live events that a web process keeps open at once; each has a thread that waits.",
+        description="The most streams of live events, and answers that wait, that a web process keeps open; each has a thread.",
     )
     public_url: str | None = Field(default=None, description="Where users reach the web process, if not at the request's host.")
     log_format: Literal["text", "json"] = Field(default="text", description="`text` for people, `json` for machines.")

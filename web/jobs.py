@@ -67,7 +67,8 @@ class CreateQuery(Shape):
         ge=0,
         le=MOST_WAIT_SECONDS,
         allow_inf_nan=False,
-        description="Wait up to so many seconds for the job's end, and answer 200 with the finished job.",
+        description="Wait up to so many seconds for the job's end, and answer 200 with the finished job. (With too many such "
+        "waits and streams of events open, the answer is the 202 at once.)",
     )
 
 
