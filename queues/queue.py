@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-NOBODY = "-"
-"""The group of a FIFO queue's message that was given none."""
-
 T = TypeVar("T")
 
 
@@ -44,7 +41,8 @@ class Outgoing:
     body: str
     attributes: dict[str, Any] = field(default_factory=dict)
     group: str | None = None
-    """Whose message it is: for SQS to be fair between them, and on FIFO queues what is kept in order."""
+    """Whose message it is: for SQS to be fair between them, and on FIFO queues what is kept in order. Left out: nobody's, and
+    on FIFO queues in order with no other."""
     deduplication: str | None = None
     """On FIFO queues: SQS takes a message with this id once within five minutes. Left out: it is taken whatever was before."""
     delay_seconds: int | None = None
@@ -53,7 +51,7 @@ class Outgoing:
     def entry(self, *, fifo: bool = False) -> dict[str, Any]:
         """The message as boto3 takes it."""
         made: dict[str, Any] = {"MessageBody": self.body, "MessageAttributes": self.attributes}
-        group = self.group or (NOBODY if fifo else None)
+        group = self.group or (uuid4().hex if fifo else None)
         if group:
             made["MessageGroupId"] = group
         if fifo:

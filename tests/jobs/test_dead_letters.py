@@ -93,11 +93,11 @@ def test_everything_else_in_the_dead_letter_queue_is_told_apart(database: Any, q
     }
 
 
-def test_looking_takes_nothing_away_and_more_than_a_page_is_read(database: Any, queues: Any) -> None:
-    laid = {lay(f"{GARBAGE} {n}") for n in range(25)}
+def test_looking_takes_nothing_away_and_more_than_a_page_is_read_be_the_queue_ordered_too(database: Any, queues: Any) -> None:
+    laid = {lay(f"{GARBAGE} {n}", "resumes") for n in range(25)}
     for _ in range(2):
-        assert sum(group.letters for _, group in Round(ARTICLES, look).run().by_deed()) == 25
-    assert {letter.message_id for letter in letters()} == laid
+        assert sum(group.letters for _, group in Round(Selection(kinds=("resumes",)), look).run().by_deed()) == 25
+    assert {letter.message_id for letter in letters("resumes")} == laid
 
 
 def test_a_look_waits_only_for_letters_that_sqs_counts(database: Any, queues: Any) -> None:
