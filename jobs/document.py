@@ -74,6 +74,8 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    completed_under: str | None = None
+    """The lease's token under which it was completed."""
     history: list[Mapping[str, Any]] = field(repr=False)
 
     @classmethod
@@ -146,4 +148,5 @@ def new_document(
         "metadata": {},
         "started_at": None,
         "finished_at": None,
+        "completed_under": None,
     }

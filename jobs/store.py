@@ -25,11 +25,11 @@ from jobs.expressions import NOW, expr, later, literal, new_or_kept
 from jobs.life import MOST_CRASHES, WAITING, Status
 from jobs.pace import pace
 from jobs.sequence import Ordering
+from jobs.start_and_end import LOST_LEASE, SURVIVES_A_CRASH, StartAndEnd
 from jobs.verbs import (
     CANCELLED_ERROR,
     UNDISPATCHED,
     WANTS_CANCEL,
-    Verbs,
     dead_lettered,
     error_entry,
     generation_cancelled,
@@ -37,16 +37,11 @@ from jobs.verbs import (
     noted,
 )
 
-LOST_LEASE: list[Document] = [
-    {"$eq": ["$status", Status.PROCESSING.value]},
-    {"$lte": ["$lease.expires_at", NOW]},
-]
 DUPLICATE_KEY = 11000
 """MongoDB's code for "there is one with that id"."""
-SURVIVES_A_CRASH: Document = {"$lt": [{"$add": ["$crashes", 1]}, MOST_CRASHES]}
 
 
-class JobStore(Verbs):
+class JobStore(StartAndEnd):
     """The verbs, over one database. Methods raise `DatabaseUnavailable` when MongoDB is away."""
 
     # -- reading
@@ -157,52 +152,6 @@ class JobStore(Verbs):
             with available():
                 self._jobs.with_options(write_concern=WriteConcern(w=1)).bulk_write(updates, ordered=False)
 
-    def claim(
-        self,
-        job_id: str,
-        *,
-        kind: str,
-        token: str,
-        worker: str,
-        message_id: str | None,
-        takes_over: bool = True,
-        seq: int | None = None,
-    ) -> Job | None:
-        """Take the job, if it is of this kind, under a lease with this token, or None. Where an order is kept, under its `seq`.
-
-        Counts an attempt where the job was waiting, a crash where another's lease had run out (only with `takes_over`).
-        Repeating a claim with its token changes nothing more.
-        """
-        is_ours = {"$eq": ["$lease.token", literal(token)]}
-        is_waiting = {"$in": ["$status", names(WAITING)]}
-        is_due = {"$lte": [{"$ifNull": ["$not_before", NOW]}, NOW]}
-        is_in_time = {"$or": [{"$ne": ["$started_at", None]}, {"$gt": [{"$ifNull": ["$expires_at", later(1)]}, NOW]}]}
-        can_start = {"$and": [is_waiting, is_due, is_in_time, {"$lt": ["$attempts", "$max_attempts"]}]}
-        is_lost = {"$and": [*LOST_LEASE, SURVIVES_A_CRASH]}
-        can_run = {"$or": [can_start, is_lost]} if takes_over else can_start
-        guard = {
-            "_id": job_id,
-            "kind": kind,
-            "seq": seq,
-            **expr({"$or": [is_ours, {"$and": [{"$eq": ["$cancel_requested", None]}, can_run]}]}),
-        }
-        return self._write(
-            "claim",
-            guard,
-            {
-                "attempts": {"$add": ["$attempts", {"$cond": [is_waiting, 1, 0]}]},
-                "crashes": {"$add": ["$crashes", {"$cond": [{"$or": [is_waiting, is_ours]}, 0, 1]}]},
-                "lease": {"token": literal(token), "worker": literal(worker), "expires_at": later(self._pace.lease)},
-                "message_id": literal(message_id) if message_id else "$message_id",
-                "dispatch": {"again": 0},  # it was heard of; the rest of the dispatch stays
-                "started_at": {"$ifNull": ["$started_at", NOW]},
-                "not_before": None,
-                "waiting_for": None,
-                "progress": {"percent": "$progress.percent", "stage": "Started"},
-            },
-            note={"worker": literal(worker)},
-        )
-
     # -- under a lease
 
     def renew(self, tokens: Sequence[str]) -> None:
@@ -234,32 +183,6 @@ class JobStore(Verbs):
     def checkpoint(self, job_id: str, token: str, checkpoint: Mapping[str, Any]) -> bool:
         """Keep what the next attempt must know."""
         return self._holds("checkpoint", job_id, token, {"checkpoint": literal(dict(checkpoint))})
-
-    def complete(
-        self,
-        job_id: str,
-        token: str,
-        *,
-        result: Mapping[str, Any],
-        usage: Mapping[str, Any],
-        effects: Sequence[Mapping[str, Any]] = (),
-        related_jobs: Sequence[str] = (),
-    ) -> Job | None:
-        """Record the result and what must follow from it, in one write; the job as it ended, None where the token was lost."""
-        return self._write(
-            "complete",
-            {"_id": job_id, "lease.token": token},
-            {
-                "result": literal(dict(result)),
-                "usage": literal(dict(usage)),
-                "effects": {"$concatArrays": ["$effects", literal([dict(effect) for effect in effects])]},
-                "related_jobs": {"$setUnion": ["$related_jobs", literal(list(related_jobs))]},
-                "progress": {"percent": 100, "stage": "Done"},
-                "error": None,
-                "lease": None,
-                "checkpoint": literal({}),
-            },
-        )
 
     def fail(self, job_id: str, token: str, *, code: str, message: str, retryable: bool) -> bool:
         """End the job as failed; its dead letter is pending."""

@@ -1,0 +1,98 @@
+"""What many threads ask for at the same time, asked in one request.
+
+While a request is under way the next askers gather, and the first of them asks for all. Nobody waits for company: who comes
+alone asks at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Generic, TypeVar
+
+from jobs.database import DatabaseUnavailable
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+MOST = 100
+"""How many share a request."""
+
+
+class Gathering(Generic[A, R]):
+    """`ask_all` answers several askers in their order. It must be harmless to repeat: where it breaks for several, each is
+    asked for alone, so that nobody's fault is another's. That MongoDB is away concerns them all."""
+
+    def __init__(self, ask_all: Callable[[Sequence[A]], Sequence[R]]) -> None:
+        self._ask_all = ask_all
+        self._lock = Lock()
+        self._waiting: list[_Asker[A, R]] = []
+        self._is_asking = False
+
+    def ask(self, wanted: A) -> R:
+        """The answer for `wanted`, or what was raised for it."""
+        asker = _Asker[A, R](wanted)
+        with self._lock:
+            self._waiting.append(asker)
+            must_wait, self._is_asking = self._is_asking, True
+        if must_wait:
+            asker.called.acquire()
+        if not asker.is_answered:
+            self._ask_for_those_waiting()
+        return asker.answer()
+
+    def _ask_for_those_waiting(self) -> None:
+        """On the thread of the first of them."""
+        with self._lock:
+            together, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+        try:
+            self._answer(together)
+        finally:
+            self._call_next()
+        for asker in together[1:]:
+            asker.called.release()
+
+    def _answer(self, together: list[_Asker[A, R]]) -> None:
+        try:
+            answers = self._ask_all([asker.wanted for asker in together])
+        except Exception as error:  # noqa: BLE001 - each asker raises it on its own thread
+            if len(together) == 1 or isinstance(error, DatabaseUnavailable):
+                for asker in together:
+                    asker.fail(error)
+            else:
+                for asker in together:
+                    self._answer([asker])
+        else:
+            for asker, answer in zip(together, answers, strict=True):
+                asker.succeed(answer)
+
+    def _call_next(self) -> None:
+        with self._lock:
+            self._is_asking = bool(self._waiting)
+            following = self._waiting[:1]
+        for asker in following:
+            asker.called.release()
+
+
+class _Asker(Generic[A, R]):
+    def __init__(self, wanted: A) -> None:
+        self.wanted = wanted
+        self.called = Lock()
+        """Held until there is an answer, or it is this one's turn to ask."""
+        self.called.acquire()
+        self.is_answered = False
+        self._answer: list[R] = []
+        self._error: Exception | None = None
+
+    def succeed(self, answer: R) -> None:
+        self._answer = [answer]
+        self.is_answered = True
+
+    def fail(self, error: Exception) -> None:
+        self._error = error
+        self.is_answered = True
+
+    def answer(self) -> R:
+        if self._error is not None:
+            raise self._error
+        return self._answer[0]

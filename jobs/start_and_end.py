@@ -1,0 +1,191 @@
+"""The two writes that every job makes: the claim, and the completion. Those of many threads are made in one request.
+
+An update of eight jobs costs MongoDB a quarter of eight updates, and the worker less still; each job's condition is its own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.database import Database, Document, available
+from jobs.document import Job
+from jobs.expressions import NOW, expr, later, literal
+from jobs.gathering import Gathering
+from jobs.life import MOST_CRASHES, WAITING, Status
+from jobs.pace import Pace
+from jobs.verbs import Verbs, names
+
+LOST_LEASE: list[Document] = [
+    {"$eq": ["$status", Status.PROCESSING.value]},
+    {"$lte": ["$lease.expires_at", NOW]},
+]
+SURVIVES_A_CRASH: Document = {"$lt": [{"$add": ["$crashes", 1]}, MOST_CRASHES]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One worker's wish for one job."""
+
+    job_id: str
+    kind: str
+    token: str
+    worker: str
+    message_id: str | None
+    takes_over: bool
+    seq: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """One attempt's outcome."""
+
+    job_id: str
+    token: str
+    result: Mapping[str, Any]
+    usage: Mapping[str, Any]
+    effects: Sequence[Mapping[str, Any]]
+    related_jobs: Sequence[str]
+
+
+class StartAndEnd(Verbs):
+    """`claim` and `complete`."""
+
+    def __init__(self, source: Database, pace: Pace) -> None:
+        super().__init__(source, pace)
+        self._claims = Gathering(self._claim_all)
+        self._completions = Gathering(self._complete_all)
+
+    def claim(
+        self,
+        job_id: str,
+        *,
+        kind: str,
+        token: str,
+        worker: str,
+        message_id: str | None,
+        takes_over: bool = True,
+        seq: int | None = None,
+    ) -> Job | None:
+        """Take the job, if it is of this kind, under a lease with this token, or None. Where an order is kept, under its `seq`.
+
+        Counts an attempt where the job was waiting, a crash where another's lease had run out (only with `takes_over`).
+        Repeating a claim with its token changes nothing more.
+        """
+        return self._claims.ask(
+            Claim(
+                job_id=job_id,
+                kind=kind,
+                token=token,
+                worker=worker,
+                message_id=message_id,
+                takes_over=takes_over,
+                seq=seq,
+            )
+        )
+
+    def complete(
+        self,
+        job_id: str,
+        token: str,
+        *,
+        result: Mapping[str, Any],
+        usage: Mapping[str, Any],
+        effects: Sequence[Mapping[str, Any]] = (),
+        related_jobs: Sequence[str] = (),
+    ) -> Job | None:
+        """Record the result and what must follow from it, in one write; the job as it ended, None where the token was lost.
+
+        Repeating it with its token changes nothing more, and answers the same.
+        """
+        return self._completions.ask(
+            Completion(job_id=job_id, token=token, result=result, usage=usage, effects=effects, related_jobs=related_jobs)
+        )
+
+    def _claim_all(self, claims: Sequence[Claim]) -> list[Job | None]:
+        alike: dict[tuple[str, bool, int | None], list[Claim]] = defaultdict(list)
+        for claim in claims:
+            alike[claim.kind, claim.takes_over, claim.seq].append(claim)
+        claimed: dict[str, Job] = {}
+        for those in alike.values():
+            for job in self._claim_alike(those):
+                assert job.lease is not None
+                claimed[job.lease.token] = job
+        return [claimed.get(claim.token) for claim in claims]
+
+    def _claim_alike(self, claims: list[Claim]) -> list[Job]:
+        """The jobs claimed, of these claims of a kind. Where two want the same job, the first gets it."""
+        first = claims[0]
+        ids = [claim.job_id for claim in claims]
+        token = _of_each("$_id", ids, [claim.token for claim in claims])
+        worker = _of_each("$_id", ids, [claim.worker for claim in claims])
+        is_ours = {"$eq": ["$lease.token", token]}
+        is_waiting = {"$in": ["$status", names(WAITING)]}
+        is_due = {"$lte": [{"$ifNull": ["$not_before", NOW]}, NOW]}
+        is_in_time = {"$or": [{"$ne": ["$started_at", None]}, {"$gt": [{"$ifNull": ["$expires_at", later(1)]}, NOW]}]}
+        can_start = {"$and": [is_waiting, is_due, is_in_time, {"$lt": ["$attempts", "$max_attempts"]}]}
+        is_lost = {"$and": [*LOST_LEASE, SURVIVES_A_CRASH]}
+        can_run = {"$or": [can_start, is_lost]} if first.takes_over else can_start
+        guard = {
+            "kind": first.kind,
+            "seq": first.seq,
+            **expr({"$or": [is_ours, {"$and": [{"$eq": ["$cancel_requested", None]}, can_run]}]}),
+        }
+        changes = {
+            "attempts": {"$add": ["$attempts", {"$cond": [is_waiting, 1, 0]}]},
+            "crashes": {"$add": ["$crashes", {"$cond": [{"$or": [is_waiting, is_ours]}, 0, 1]}]},
+            "lease": {"token": token, "worker": worker, "expires_at": later(self._pace.lease)},
+            "message_id": {"$ifNull": [_of_each("$_id", ids, [claim.message_id for claim in claims]), "$message_id"]},
+            "dispatch": {"again": 0},  # it was heard of; the rest of the dispatch stays
+            "started_at": {"$ifNull": ["$started_at", NOW]},
+            "not_before": None,
+            "waiting_for": None,
+            "progress": {"percent": "$progress.percent", "stage": "Started"},
+        }
+        is_claimed = {"lease.token": {"$in": [claim.token for claim in claims]}}
+        return self._write_all("claim", ids, guard, changes, is_claimed, {"worker": worker})
+
+    def _complete_all(self, completions: Sequence[Completion]) -> list[Job | None]:
+        tokens = [each.token for each in completions]
+
+        def of_each(values: list[Any]) -> Document:
+            return _of_each("$lease.token", tokens, values)
+
+        changes = {
+            "result": of_each([dict(each.result) for each in completions]),
+            "usage": of_each([dict(each.usage) for each in completions]),
+            "effects": {"$concatArrays": ["$effects", of_each([[*map(dict, each.effects)] for each in completions])]},
+            "related_jobs": {"$setUnion": ["$related_jobs", of_each([[*each.related_jobs] for each in completions])]},
+            "progress": {"percent": 100, "stage": "Done"},
+            "error": None,
+            "lease": None,
+            "checkpoint": literal({}),
+            "completed_under": "$lease.token",
+        }
+        is_completed = {"status": Status.COMPLETED.value, "completed_under": {"$in": tokens}}
+        ids = [each.job_id for each in completions]
+        jobs = self._write_all("complete", ids, {"lease.token": {"$in": tokens}}, changes, is_completed)
+        completed = {job.completed_under: job for job in jobs}
+        return [completed.get(token) for token in tokens]
+
+    def _write_all(
+        self, verb: str, ids: list[str], guard: Document, changes: Document, is_written: Document, note: Document | None = None
+    ) -> list[Job]:
+        """Those of the jobs that are written as `is_written` says, now or by an earlier request whose answer was lost."""
+        if len(ids) == 1:
+            written = self._write(verb, {"_id": ids[0]} | guard, changes, note)
+            if written is not None:
+                return [written]
+        with available():
+            if len(ids) > 1:
+                self._jobs.update_many(self._guard(verb, {"_id": {"$in": ids}} | guard), self._pipeline(verb, changes, note))
+            return [Job.from_document(document) for document in self._jobs.find({"_id": {"$in": ids}} | is_written)]
+
+
+def _of_each(key: str, keys: list[str], values: list[Any]) -> Document:
+    """In an update of several jobs, the value of the one whose field `key` is the key of the value."""
+    if len(keys) == 1:
+        return literal(values[0])
+    return {"$arrayElemAt": [literal(values), {"$indexOfArray": [literal(keys), key]}]}

@@ -1,0 +1,144 @@
+"""Writes of many threads in one request: who shares it, whose fault is whose, and that each job's condition stays its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Any
+
+import pytest
+
+from jobs.database import DatabaseUnavailable
+from jobs.document import Job
+from jobs.gathering import MOST, Gathering
+from jobs.life import Status
+from jobs.store import store
+from tests.jobs.waiting import put, read
+from tests.workers import wait_for
+
+
+class Requests:
+    """What is asked, request by request; the first waits to be let go."""
+
+    def __init__(self, answer: Callable[[Sequence[int]], Sequence[int]]) -> None:
+        self.made: list[list[int]] = []
+        self.go_on = Event()
+        self._answer = answer
+
+    def __call__(self, wanted: Sequence[int]) -> Sequence[int]:
+        self.made.append(list(wanted))
+        if len(self.made) == 1:
+            assert self.go_on.wait(20)
+        return self._answer(wanted)
+
+
+def asked(requests: Requests, *, behind: int) -> list[int | Exception]:
+    """What 0 is told, and those that ask while it is asked for: 1 to `behind`."""
+    gathering = Gathering(requests)
+
+    def ask(n: int) -> int | Exception:
+        try:
+            return gathering.ask(n)
+        except Exception as error:  # noqa: BLE001 - the test judges it
+            return error
+
+    with ThreadPoolExecutor(behind + 1) as pool:
+        first = pool.submit(ask, 0)
+        wait_for(lambda: requests.made, "the first to be asked for")
+        others = [pool.submit(ask, n) for n in range(1, behind + 1)]
+        wait_for(lambda: len(gathering._waiting) == behind, "the others to gather")
+        requests.go_on.set()
+        return [each.result(20) for each in (first, *others)]
+
+
+def test_who_comes_while_a_request_is_under_way_shares_the_next_with_the_others() -> None:
+    requests = Requests(lambda wanted: [n * n for n in wanted])
+    assert asked(requests, behind=MOST + 5) == [n * n for n in range(MOST + 6)]
+    assert [len(each) for each in requests.made] == [1, MOST, 5]
+
+
+def test_a_fault_is_told_to_the_one_whose_it_is() -> None:
+    def answer(wanted: Sequence[int]) -> Sequence[int]:
+        if 2 in wanted:
+            raise ValueError("two is none")
+        return wanted
+
+    told = asked(Requests(answer), behind=3)
+    assert (told[0], told[1], told[3]) == (0, 1, 3)
+    assert isinstance(told[2], ValueError)
+
+
+def test_with_mongodb_away_everybody_hears_so_after_one_request() -> None:
+    def answer(wanted: Sequence[int]) -> Sequence[int]:
+        raise DatabaseUnavailable
+
+    requests = Requests(answer)
+    assert all(isinstance(each, DatabaseUnavailable) for each in asked(requests, behind=4))
+    assert len(requests.made) == 2
+
+
+def claimed(ids: Sequence[str], token: str = "token") -> list[Job | None]:
+    """Each claimed by a thread of its own, at the same time."""
+
+    def claim(numbered: tuple[int, str]) -> Job | None:
+        n, job_id = numbered
+        return store().claim(job_id, kind="articles", token=f"{token}-{n}", worker=f"w-{n}", message_id=f"m-{n}")
+
+    with ThreadPoolExecutor(len(ids)) as pool:
+        return list(pool.map(claim, enumerate(ids)))
+
+
+def test_jobs_claimed_together_have_each_their_own_lease_and_message(database: Any) -> None:
+    ids = [put(database).id for _ in range(30)]
+    unfit = [put(database, "completed").id, put(database, attempts=3).id, put(database, kind="images").id, "nobody"]
+    jobs = claimed([*ids, *unfit])
+    assert jobs[30:] == [None] * 4
+    for n, (job_id, job) in enumerate(zip(ids, jobs[:30], strict=True)):
+        assert job is not None
+        assert job.lease is not None
+        assert (job.id, job.lease.token, job.lease.worker, job.message_id) == (job_id, f"token-{n}", f"w-{n}", f"m-{n}")
+        assert (job.status, job.attempts, job.history[-1]["worker"]) == (Status.PROCESSING, 1, f"w-{n}")
+
+
+def test_of_many_claims_for_few_jobs_one_each_is_granted(database: Any) -> None:
+    ids = [put(database).id for _ in range(5)]
+    granted = [job for job in claimed(ids * 8) if job is not None]
+    assert sorted(job.id for job in granted) == sorted(ids)
+    assert {read(job_id).attempts for job_id in ids} == {1}
+
+
+def test_jobs_completed_together_have_each_their_own_result_and_who_lost_its_lease_has_none(database: Any) -> None:
+    ids = [put(database).id for _ in range(30)]
+    claimed(ids)
+    database.jobs.update_one({"_id": ids[7]}, {"$set": {"lease.token": "another"}})
+
+    def complete(n: int) -> Job | None:
+        effects = [{"key": f"k-{n}"}] if n % 2 else []
+        return store().complete(
+            ids[n], f"token-{n}", result={"n": n}, usage={"$t": n}, effects=effects, related_jobs=[f"r-{n}"]
+        )
+
+    for _ in range(2):  # the second time as after a lost answer
+        with ThreadPoolExecutor(30) as pool:
+            done = list(pool.map(complete, range(30)))
+        assert [n for n, job in enumerate(done) if job is None] == [7]
+    assert read(ids[7]).status is Status.PROCESSING
+    for n in {*range(30)} - {7}:
+        job = read(ids[n])
+        assert (job.status, job.result, job.usage, job.related_jobs) == (Status.COMPLETED, {"n": n}, {"$t": n}, [f"r-{n}"])
+        assert [each["key"] for each in job.effects] == ([f"k-{n}"] if n % 2 else [])
+        assert [each["verb"] for each in job.history] == ["claim", "complete"]
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_of_two_attempts_that_complete_a_job_at_the_same_time_the_one_with_the_lease_does(
+    ours_first: bool, database: Any
+) -> None:
+    job_id = put(database).id
+    store().claim(job_id, kind="articles", token="ours", worker="w", message_id=None)
+    tokens = ["ours", "lost"] if ours_first else ["lost", "ours"]
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda token: store().complete(job_id, token, result={"by": token}, usage={}), tokens))
+    assert [job is not None for job in done] == [token == "ours" for token in tokens]
+    assert read(job_id).result == {"by": "ours"}
