@@ -5,6 +5,7 @@ With the monitor's store stopped, slow or full the oldest events are dropped and
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +30,8 @@ MOST = 10_000
 """Events that wait at most."""
 AT_ONCE = 100
 """Events that one message carries at most. Celery's readers take lists."""
+GATHER_SECONDS = 0.2
+"""How long an event waits for others to share its message: each is an insert. Who looks on does not notice."""
 BETWEEN_TRIES_SECONDS = 1.0
 ROUTING_KEY = "event.multi"
 
@@ -44,6 +47,8 @@ class Outbox:
         self._unsent = 0
         self._dropped = 0
         self._changed = Condition()
+        self._must_hurry = threading.Event()
+        """Somebody waits for what is unsent."""
         self._connection: Connection | None = None
         self._is_away = False
         Thread(target=self._run, name="monitor-outbox", daemon=True).start()
@@ -60,8 +65,12 @@ class Outbox:
 
     def flush(self, seconds: float) -> bool:
         """Wait until everything is sent; whether it is, within `seconds`."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._unsent, timeout=seconds)
+        self._must_hurry.set()
+        try:
+            with self._changed:
+                return self._changed.wait_for(lambda: not self._unsent, timeout=seconds)
+        finally:
+            self._must_hurry.clear()
 
     def _drop(self, n: int) -> None:
         self._unsent -= n
@@ -80,16 +89,20 @@ class Outbox:
                     self._drop(len(batch))
                 continue
             with self._changed:
-                self._unsent -= len(batch)
                 dropped, self._dropped = self._dropped, 0
-                self._changed.notify_all()
             if dropped:
                 log.warning("the monitor has missed events", dropped=dropped)
                 count("monitor_dropped", dropped)
+            with self._changed:
+                self._unsent -= len(batch)
+                self._changed.notify_all()
 
     def _take(self) -> list[Make]:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting)
+        if len(self._waiting) < AT_ONCE:
+            self._must_hurry.wait(GATHER_SECONDS)
+        with self._changed:
             return [self._waiting.popleft() for _ in range(min(len(self._waiting), AT_ONCE))]
 
     def _is_sent(self, events: list[Event]) -> bool:
