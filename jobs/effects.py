@@ -15,7 +15,7 @@ import structlog
 from jobs.database import DatabaseUnavailable
 from jobs.document import Job
 from jobs.errors import Retryable
-from jobs.sending import send_next
+from jobs.sending import send_next, unless_at_rest
 from jobs.store import store
 from jobs.submit import Order, submit
 from jobs.subscribers import SUBSCRIBERS, as_it_ended, follower_id
@@ -108,7 +108,9 @@ def _send_dead_letter(job: Job, effect: Effect) -> None:
         return
     reason = {"Reason": {"DataType": "String", "StringValue": effect["reason"][:REASON_CHARACTERS]}}
     body = JobMessage(job.id, job.user_id, job.kind).body()
-    dead_letters_of(job.kind).send(Outgoing(body, attributes(job.kind, job.priority) | reason))
+    queue = dead_letters_of(job.kind)
+    with unless_at_rest(queue):  # or a round of the relay would wait for SQS once for each job that failed
+        queue.send(Outgoing(body, attributes(job.kind, job.priority) | reason))
 
 
 def _send_next(job: Job, effect: Effect) -> None:

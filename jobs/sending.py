@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from threading import Lock
@@ -69,16 +70,11 @@ def send(jobs: Sequence[Job]) -> Sent:
     for job in allowed:
         by_queue[queue_for(job.kind, job.priority)].append(job)
     for queue, jobs_of_queue in by_queue.items():
-        if not rest().allows():
-            sent.faults[queue.name] = QueueUnavailable(f"{queue.name}: SQS was away a moment ago")
-            continue
         try:
-            _send_to(queue, jobs_of_queue, sent)
+            with unless_at_rest(queue):
+                _send_to(queue, jobs_of_queue, sent)
         except QueueError as error:
             sent.faults[queue.name] = error
-            rest().ended(is_well=not isinstance(error, QueueUnavailable))
-        else:
-            rest().ended(is_well=True)
     return sent
 
 
@@ -161,6 +157,23 @@ class Rest:
         """How a send ended."""
         with self._lock:
             self._until = None if is_well else self._clock() + self._seconds
+
+
+@contextmanager
+def unless_at_rest(queue: Queue) -> Iterator[None]:
+    """The block sends to this queue.
+
+    Raises:
+        QueueUnavailable: SQS was away a moment ago; nothing is tried.
+    """
+    if not rest().allows():
+        raise QueueUnavailable(f"{queue.name}: SQS was away a moment ago")
+    try:
+        yield
+    except QueueError as error:
+        rest().ended(is_well=not isinstance(error, QueueUnavailable))
+        raise
+    rest().ended(is_well=True)
 
 
 @cache

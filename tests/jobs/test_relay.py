@@ -299,6 +299,16 @@ def test_an_effect_that_was_left_pending_is_performed(database: Any) -> None:
     assert dead_letters_of("articles").count() == 1
 
 
+def test_dead_letters_wait_while_sqs_is_known_to_be_away(database: Any) -> None:
+    job = ended_with(database, "dead_letter")
+    rest().ended(is_well=False)
+    a_relay().round()
+    assert read(job.id).effects
+    rest().ended(is_well=True)
+    a_relay().round()
+    assert read(job.id).effects == []
+
+
 def test_whoever_ended_a_job_has_its_time_to_perform_its_effects(database: Any) -> None:
     ended_with(database, "dead_letter", finished_at=datetime.now(UTC))
     assert a_relay().round().done == {}
