@@ -7,6 +7,9 @@ sleeps. `WEB_CONCURRENCY`, gunicorn's own variable, asks for more processes.
 import signal
 from threading import Thread
 
+from gunicorn.glogging import Logger
+
+from monitoring.logs import configure_logging
 from settings import SettingsError, settings
 
 try:
@@ -24,6 +27,20 @@ keepalive = 75  # longer than a load balancer's 60, so that it never sends into 
 graceful_timeout = 20 if configured.uses_sqs else 30 + int(configured.shutdown_grace_seconds)
 timeout = 120
 control_socket_disable = True  # several webs of one user would share one
+
+
+class LoggerLikeOurs(Logger):
+    """What gunicorn says comes out as everything else does, in `LOG_FORMAT`; unless it is told of a file for it."""
+
+    def setup(self, cfg):
+        super().setup(cfg)
+        if cfg.errorlog == "-":
+            self.error_log.handlers.clear()
+            self.error_log.propagate = True
+            configure_logging()
+
+
+logger_class = LoggerLikeOurs
 
 
 def post_worker_init(worker):

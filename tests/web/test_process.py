@@ -29,7 +29,7 @@ def gunicorn() -> list[str]:
 def address(database: Any, queues: Any, tmp_path: Path, environment: Any) -> Iterator[str]:
     """Where a gunicorn of its own answers."""
     port = free_port()
-    environment(PORT=str(port))
+    environment(PORT=str(port), LOG_FORMAT="json")
     server = Server("web", gunicorn(), tmp_path / "web.log")
     address = f"http://127.0.0.1:{port}"
     try:
@@ -49,7 +49,7 @@ def wait_for(address: str, server: Server) -> None:
     pytest.fail(str(server.fault()))
 
 
-def test_an_order_goes_through_a_real_process(address: str, database: Any) -> None:
+def test_an_order_goes_through_a_real_process_whose_log_is_of_one_form(address: str, database: Any, tmp_path: Path) -> None:
     answer = requests.post(f"{address}/api/media/generate", json={"type": "image", "prompt": "Bees"}, timeout=10)
     assert answer.status_code == 202
     job_id = answer.json()["jobId"]
@@ -61,6 +61,8 @@ def test_an_order_goes_through_a_real_process(address: str, database: Any) -> No
     assert (part.status_code, part.content) == (206, PICTURE[5:10])
     assert requests.head(file["url"], timeout=10).headers["Content-Length"] == str(len(PICTURE))
     assert requests.get(f"{address}/readyz", timeout=10).json()["sqs"] == "ok"
+    loggers = {json.loads(line)["logger"] for line in (tmp_path / "web.log").read_text().splitlines()}
+    assert {"gunicorn.error", "jobs.submit"} <= loggers
 
 
 def test_ten_megabytes_are_refused_declared_or_in_chunks(address: str, database: Any) -> None:
