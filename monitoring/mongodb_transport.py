@@ -17,8 +17,9 @@ from pymongo.errors import ConnectionFailure, OperationFailure
 from monitoring.store import CONTROL, EVENTS, monitor_store
 from monitoring.tail import Tail
 
-AWAIT_SECONDS = {"direct": 0.1, "fanout": 1.0, "topic": 1.0}
-"""How long a reader waits at MongoDB, by the type of its exchange: whoever collects replies soon wants to stop."""
+AWAIT_SECONDS = {"direct": 0.1, "fanout": 3.0, "topic": 1.0}
+"""How long a reader waits at MongoDB, by the type of its exchange. What comes meanwhile comes at once; but whoever collects
+replies soon wants to stop, whoever watches now and then, and a worker, which hears commands, never."""
 
 
 class Channel(virtual.Channel):

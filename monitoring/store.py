@@ -43,6 +43,7 @@ class MonitorStore:
             connectTimeoutMS=SELECT_MILLISECONDS,
             serverSelectionTimeoutMS=SELECT_MILLISECONDS,
             socketTimeoutMS=ANSWER_MILLISECONDS,
+            serverMonitoringMode="poll",  # else two more threads watch over the servers, and wake twice a second
         )
         self._database = self._client[database]
         self._prepared: set[str] = set()

@@ -33,6 +33,8 @@ from tasks import liveness
 from tasks.leaving import let_go
 from tasks.pool import TaskPool
 
+HEARTBEAT_SECONDS = 5
+"""Between two of Celery's heartbeat events, which say how often to expect them. Each costs a write to the monitor."""
 LAST_EVENTS_SECONDS = 0.5
 """How long a worker that ends waits for its last events to be sent."""
 
@@ -66,6 +68,12 @@ def name_node(instance: Any, options: dict[str, Any], **_: Any) -> None:
 def consume_queues(sender: Any, **_: Any) -> None:
     """From here on this process's connections are the queues'."""
     sender.app.is_worker = True
+
+
+@worker_init.connect
+def take_time_between_heartbeats(sender: Any, **_: Any) -> None:
+    """Celery's own default is two seconds. `--heartbeat-interval` overrides."""
+    sender.options["heartbeat_interval"] = sender.options.get("heartbeat_interval") or HEARTBEAT_SECONDS
 
 
 @worker_init.connect
