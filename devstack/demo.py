@@ -89,7 +89,7 @@ def run(home: Path = DEMO_HOME, output: Path = OUTPUT) -> int:
     for order in wanted:
         (output / order.name).unlink(missing_ok=True)
     console = Console()
-    console.print("Starting MongoDB, SQS, the web process and three workers …")
+    console.print("Starting MongoDB, SQS and every process of the Procfile …")
     with running_stack(home) as stack:
         stack.wait_until_ready()
         for order in wanted:
