@@ -55,24 +55,24 @@ def _let_long_polls_see_groups_get_free() -> None:
 class SqsServer(Server):
     """A running SQS (and S3). `endpoint` is its address, for `AWS_ENDPOINT_URL`."""
 
-    def __init__(self, log: Path, watchdog: Watchdog) -> None:
+    def __init__(self, log: Path, watchdog: Watchdog, application: str) -> None:
         with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
             self.endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
             options = (
                 f"--workers 1 --worker-class gthread --threads {THREADS} --keep-alive 75 --timeout 120 --graceful-timeout 1"
             )
             words = [sys.executable, "-m", "gunicorn", *options.split(), "--no-control-socket", "--log-level", "warning"]
-            words += ["--bind", f"fd://{listener.fileno()}", "devstack.sqs_server:application()"]
+            words += ["--bind", f"fd://{listener.fileno()}", application]
             super().__init__("SQS", watchdog.command(words, "store"), log, pass_fds=(listener.fileno(),))
 
 
-def start(directory: Path, watchdog: Watchdog) -> SqsServer:
-    """Start SQS and S3 on a free port of the loopback address; they answer on return.
+def start(directory: Path, watchdog: Watchdog, application: str = "devstack.sqs_server:application()") -> SqsServer:
+    """Start SQS and S3 on a free port of the loopback address; they answer on return. `application` is what gunicorn loads.
 
     Raises:
         StackError: it can't start; the message says why.
     """
-    server = SqsServer(directory / "sqs.log", watchdog)
+    server = SqsServer(directory / "sqs.log", watchdog, application)
     try:
         # The socket listens already, so this waits until the server takes its first connection, or the socket is closed.
         with urlopen(f"{server.endpoint}/moto-api/data.json", timeout=START_SECONDS):

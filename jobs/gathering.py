@@ -34,10 +34,10 @@ class Gathering(Generic[A, R]):
         asker = _Asker[A, R](wanted)
         with self._lock:
             self._waiting.append(asker)
-            must_wait, self._is_asking = self._is_asking, True
-        if must_wait:
+            asker.leads, self._is_asking = not self._is_asking, True
+        if not asker.leads:
             asker.called.acquire()
-        if not asker.is_answered:
+        if asker.leads:
             self._ask_for_those_waiting()
         return asker.answer()
 
@@ -49,8 +49,8 @@ class Gathering(Generic[A, R]):
             self._answer(together)
         finally:
             self._call_next()
-        for asker in together[1:]:
-            asker.called.release()
+            for asker in together[1:]:
+                asker.called.release()
 
     def _answer(self, together: list[_Asker[A, R]]) -> None:
         try:
@@ -58,19 +58,20 @@ class Gathering(Generic[A, R]):
         except Exception as error:  # noqa: BLE001 - each asker raises it on its own thread
             if len(together) == 1 or isinstance(error, DatabaseUnavailable):
                 for asker in together:
-                    asker.fail(error)
+                    asker.error = error
             else:
                 for asker in together:
                     self._answer([asker])
         else:
             for asker, answer in zip(together, answers, strict=True):
-                asker.succeed(answer)
+                asker.answers = [answer]
 
     def _call_next(self) -> None:
         with self._lock:
             self._is_asking = bool(self._waiting)
             following = self._waiting[:1]
         for asker in following:
+            asker.leads = True
             asker.called.release()
 
 
@@ -80,19 +81,11 @@ class _Asker(Generic[A, R]):
         self.called = Lock()
         """Held until there is an answer, or it is this one's turn to ask."""
         self.called.acquire()
-        self.is_answered = False
-        self._answer: list[R] = []
-        self._error: Exception | None = None
-
-    def succeed(self, answer: R) -> None:
-        self._answer = [answer]
-        self.is_answered = True
-
-    def fail(self, error: Exception) -> None:
-        self._error = error
-        self.is_answered = True
+        self.leads = False
+        self.answers: list[R] = []
+        self.error: Exception = RuntimeError("whoever asked for this one too broke off")
 
     def answer(self) -> R:
-        if self._error is not None:
-            raise self._error
-        return self._answer[0]
+        if not self.answers:
+            raise self.error
+        return self.answers[0]

@@ -8,13 +8,15 @@ whole run. Processes that a test starts inherit their addresses by the environme
 from __future__ import annotations
 
 import functools
+import json
 import os
 import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 from pymongo import MongoClient
@@ -23,6 +25,7 @@ from pymongo.database import Database
 from devstack import mongod, sqs_server
 from devstack.watchdog import Watchdog
 from settings import Settings
+from tests import moto_server
 from tests.sqs import SqsProxy
 
 GIVEN_MONGODB_URI = os.environ.setdefault("MONGODB_URI_OF_TESTS", os.environ.get("MONGODB_URI", ""))
@@ -95,7 +98,7 @@ def mongodb(tmp_path_factory: pytest.TempPathFactory, watchdog: Watchdog) -> Ite
 
 @pytest.fixture(scope="session")
 def _sqs_server(tmp_path_factory: pytest.TempPathFactory, watchdog: Watchdog) -> Iterator[SqsProxy]:
-    server = sqs_server.start(tmp_path_factory.mktemp("sqs"), watchdog)
+    server = sqs_server.start(tmp_path_factory.mktemp("sqs"), watchdog, "tests.moto_server:application()")
     address = urlsplit(server.endpoint)
     proxy = SqsProxy(str(address.hostname), int(address.port or 0))
     os.environ.update(sqs_server.environment(proxy.endpoint))
@@ -135,32 +138,32 @@ def database(mongo_client: MongoClient[dict[str, Any]]) -> Database[dict[str, An
 
 
 @pytest.fixture
-def queues(sqs: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+def queues(_sqs_server: SqsProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """The queues of the catalogue, new and empty for each test: their URLs by the names they have at SQS."""
     monkeypatch.setenv("QUEUE_PREFIX", f"test-{RUN}-{secrets.token_hex(3)}-")
     forget_settings()
-    yield _new_queues()
+    yield _new_queues(_sqs_server)
     monkeypatch.undo()
     forget_settings()
 
 
-def _new_queues() -> dict[str, str]:
-    """What `queues.provision.apply` makes where there is nothing yet, in one request each; it looks first, with four more."""
+def _new_queues(server: SqsProxy) -> dict[str, str]:
+    """What `queues.provision.apply` makes where there is nothing yet."""
     from queues.catalogue import KINDS
-    from queues.clients import sqs
-    from queues.wanted import ALLOWED, TAG, wanted
+    from queues.wanted import ALLOWED, TAG, Wanted, wanted
 
-    made = {}
-    for kind in KINDS.values():
-        dead_letters, *lanes = wanted(kind)
-        for each in (dead_letters, *lanes):
-            names = {name for name in each.in_words() if not name.startswith(TAG)} - {ALLOWED}
-            attributes = {name: each.spelled(name, ARNS) for name in names}
-            answer = sqs().create_queue(QueueName=each.queue.name, Attributes=cast(Any, attributes), tags=each.tags)
-            made[each.queue.name] = answer["QueueUrl"]
-        allowed = {ALLOWED: dead_letters.spelled(ALLOWED, ARNS)}  # which moto takes of queues that are there
-        sqs().set_queue_attributes(QueueUrl=made[dead_letters.queue.name], Attributes=cast(Any, allowed))
-    return made
+    def asked(queue: Wanted) -> dict[str, Any]:
+        names = [name for name in queue.in_words() if not name.startswith((ALLOWED, TAG))]
+        attributes = {name: queue.spelled(name, ARNS) for name in names}
+        return {"name": queue.queue.name, "attributes": attributes, "tags": queue.tags}
+
+    all_of_them = [queue for kind in KINDS.values() for queue in wanted(kind)]
+    body = json.dumps([asked(queue) for queue in all_of_them]).encode()
+    urlopen(Request(f"{server.endpoint}{moto_server.PATH}", body), timeout=60).close()
+    for queue in all_of_them:
+        if queue.sources:
+            server.keep_allow_policy(queue.queue.name, queue.spelled(ALLOWED, ARNS))
+    return {queue.queue.name: f"{server.endpoint}/123456789012/{queue.queue.name}" for queue in all_of_them}
 
 
 @pytest.fixture

@@ -117,6 +117,10 @@ class SqsProxy(HttpProxy):
         self._receipts, self._copies, self._sent = Receipts(), Copies(), Deduplication()
         self._allow_policies = AllowPolicies()
 
+    def keep_allow_policy(self, queue: str, policy: str) -> None:
+        """The redrive-allow policy of a queue that was made by `tests.moto_server`."""
+        self._allow_policies.kept[queue] = policy
+
     def move_messages(self, source: str, target: str) -> int:
         """AWS's own redrive: what is visible in the queue `source` goes to `target` as new messages; how many."""
         upstream = self.connect()

@@ -183,24 +183,24 @@ class AllowPolicies:
     NAME = "RedriveAllowPolicy"
 
     def __init__(self) -> None:
-        self._kept: dict[str, str] = {}
+        self.kept: dict[str, str] = {}
 
     def keep(self, queue: str, content: Content, forward: Forward) -> Answer:
         answer = forward("SetQueueAttributes", content)
         if answer.status == 200 and self.NAME in content["Attributes"]:
-            self._kept[queue] = content["Attributes"][self.NAME]
+            self.kept[queue] = content["Attributes"][self.NAME]
         return answer
 
     def tell(self, queue: str, content: Content, forward: Forward) -> Answer:
         asked = content.get("AttributeNames", [])
         answer = forward("GetQueueAttributes", {**content, "AttributeNames": [name for name in asked if name != self.NAME]})
-        if answer.status == 200 and queue in self._kept and {"All", self.NAME} & {*asked}:
+        if answer.status == 200 and queue in self.kept and {"All", self.NAME} & {*asked}:
             said = json.loads(answer.body)
-            return ok({**said, "Attributes": {**said.get("Attributes", {}), self.NAME: self._kept[queue]}})
+            return ok({**said, "Attributes": {**said.get("Attributes", {}), self.NAME: self.kept[queue]}})
         return answer
 
     def forget(self, queue: str, content: Content, forward: Forward) -> Answer:
-        self._kept.pop(queue, None)
+        self.kept.pop(queue, None)
         return forward("DeleteQueue", content)
 
 
