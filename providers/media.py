@@ -58,9 +58,9 @@ def fetch_public(url: str, file: BinaryIO, *, most_bytes: int, silent_seconds: f
         ProviderRefused: the address is none of these.
         ProviderUnavailable: the file is not there, or has more than `most_bytes`.
     """
-    bounds = {"total_seconds": DOWNLOAD_SECONDS, "read_seconds": silent_seconds}
+    asked = public_http.open("GET", url, total_seconds=DOWNLOAD_SECONDS, read_seconds=silent_seconds, most_bytes=most_bytes)
     try:
-        with public_http.open("GET", url, most_bytes=most_bytes, **bounds) as answer:
+        with asked as answer:
             _raise_for_file(answer.status, answer.headers)
             written = 0
             for piece in answer.pieces():
