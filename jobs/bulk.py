@@ -17,6 +17,7 @@ from jobs.document import Job
 from jobs.draining import drains
 from jobs.life import TRANSITIONS, Status
 from jobs.listing import MOST_MILLISECONDS, NEWEST_FIRST, Selection
+from jobs.quota import room_for
 from jobs.sending import send
 from jobs.store import store
 
@@ -62,6 +63,8 @@ class Meant:
     def act(self, *, by: str) -> int:
         """Do it to the newest `MOST` of them; how many it was done to. The log names who did it, and so do others' jobs.
 
+        Of his own jobs he starts over as many as he may have open.
+
         Raises:
             NothingToFind, QueueDraining, DatabaseUnavailable: what was done until then is done.
         """
@@ -77,9 +80,12 @@ class Meant:
     def _retry(self, found: list[Document], by: str) -> int:
         for kind in {job["kind"] for job in found}:
             drains().refuse_order(kind)
+        own = [job["_id"] for job in found if job["user_id"] == by]
+        beyond = {*own[max(0, room_for(by)) :]} if own else set()
+        allowed = [job for job in found if job["_id"] not in beyond]
         done = 0
-        for place in range(0, len(found), AT_ONCE):
-            waiting = [over for job in found[place : place + AT_ONCE] if (over := self._start_over(job, by))]
+        for place in range(0, len(allowed), AT_ONCE):
+            waiting = [over for job in allowed[place : place + AT_ONCE] if (over := self._start_over(job, by))]
             send(waiting)  # what can't be sent, the relay sends
             done += len(waiting)
         return done

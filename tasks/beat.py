@@ -83,11 +83,14 @@ class Beat:
         renewed = looked = monotonic()
         while not ticking.wait(min(TICK_SECONDS, self._pace.beat)):
             now = monotonic()
-            standing = [held for held in self.held() if self._stands(held, now)]
-            if now - renewed >= self._pace.beat and self._renew(standing):
-                renewed = now
-            if now - looked >= self._pace.look and self._look(standing):
-                looked = now
+            try:
+                standing = [held for held in self.held() if self._stands(held, now)]
+                if now - renewed >= self._pace.beat and self._renew(standing):
+                    renewed = now
+                if now - looked >= self._pace.look and self._look(standing):
+                    looked = now
+            except Exception:  # the next tick may do better; without this thread every lease would run out
+                log.exception("a beat broke; trying on")
 
     def _stands(self, held: Held, now: float) -> bool:
         """Whether a hold is worth renewing. One that lasts too long is ended here."""
@@ -135,6 +138,8 @@ class Beat:
                     queue.change_visibility(changes, client)
                 except QueueError as error:
                     log.warning("messages could not be kept invisible; their jobs run on", reason=str(error))
+                except Exception:
+                    log.exception("messages could not be kept invisible; trying on")
 
 
 _making = Lock()

@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from threading import Condition, Thread, Timer, local
 from typing import Any
 
@@ -97,8 +98,9 @@ class TaskPool(BasePool):
 
     def on_stop(self) -> None:
         """Let what runs come to its end. What has not begun is not begun."""
-        while not self._work.empty():
-            self._work.get()
+        with suppress(Empty):
+            while True:
+                self._work.get_nowait()
         leave(self.count_busy)
 
     def count_busy(self) -> int:

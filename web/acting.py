@@ -7,10 +7,12 @@ import structlog
 
 from jobs.document import Job
 from jobs.draining import drains
+from jobs.quota import room_for
 from jobs.retry import retry
 from jobs.store import store
 from web.asked import asked_job
 from web.identity import current_user
+from web.ordering import no_room
 from web.problems import Problem
 
 log = structlog.get_logger("web")
@@ -35,11 +37,13 @@ def start_over(job: Job) -> Job:
     """Start the job over; the job, waiting again.
 
     Raises:
-        Problem: 409, it is neither failed nor expired nor cancelled.
+        Problem: 409, it is neither failed nor expired nor cancelled; 429, its user has no room for it.
         QueueDraining: its queue is being emptied.
     """
     drains().refuse_order(job.kind)
     operator = _operator_of(job)
+    if operator is None and not room_for(job.user_id):
+        raise no_room()
     waiting = retry(job.id, operator=operator)
     if waiting is None:
         raise _forbidden(job.id, "only a job that is failed, expired or cancelled can be retried")

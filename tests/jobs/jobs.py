@@ -15,7 +15,7 @@ NOW = datetime.now(UTC)
 
 def document(status: Status | str = Status.QUEUED, *, lease_seconds: float = 60, **fields: Any) -> dict[str, Any]:
     """A job's document in `status`, with what must go with it. A lease ends `lease_seconds` from now (negative: it ran out)."""
-    status = Status(status)
+    status, now = Status(status), datetime.now(UTC)
     made = new_document(
         job_id=uuid4().hex,
         kind="articles",
@@ -27,13 +27,13 @@ def document(status: Status | str = Status.QUEUED, *, lease_seconds: float = 60,
     )
     made |= {
         "status": status.value,
-        "created_at": datetime.now(UTC),
-        "dispatch": {"n": 1, "by": "test", "until": NOW, "at": NOW},
+        "created_at": now,
+        "dispatch": {"n": 1, "by": "test", "until": now, "at": now},
         "history": [],
     }
     if status is Status.PROCESSING:
-        ends = datetime.now(UTC) + timedelta(seconds=lease_seconds)
-        made |= {"lease": {"token": TOKEN, "worker": "w", "expires_at": ends}, "attempts": 1, "started_at": datetime.now(UTC)}
+        ends = now + timedelta(seconds=lease_seconds)
+        made |= {"lease": {"token": TOKEN, "worker": "w", "expires_at": ends}, "attempts": 1, "started_at": now}
     if status in FINAL:
-        made["finished_at"] = datetime.now(UTC)
+        made["finished_at"] = now
     return made | fields

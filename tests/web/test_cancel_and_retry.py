@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -94,6 +95,16 @@ def test_any_other_job_can_not_be_retried(client: FlaskClient, database: Any, st
     rule = "only a job that is failed, expired or cancelled can be retried"
     assert answer.get_json()["detail"] == f"The job is {status}; {rule}."
     assert sent_jobs() == []
+
+
+def test_who_has_as_many_open_jobs_as_he_may_starts_none_over(
+    client: FlaskClient, database: Any, environment: Callable[..., None]
+) -> None:
+    environment(USER_ACTIVE_JOBS="1")
+    failed, other = job_in(database, Status.FAILED), job_in(database, Status.QUEUED)
+    assert client.post(f"/api/jobs/{failed}/retry").status_code == 429
+    client.post(f"/api/jobs/{other}/cancel")
+    assert client.post(f"/api/jobs/{failed}/retry").status_code == 202
 
 
 def test_a_second_retry_finds_the_job_waiting(client: FlaskClient, database: Any) -> None:

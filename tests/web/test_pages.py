@@ -181,7 +181,7 @@ def test_files_of_today_are_kept_for_long_and_others_are_not(lonely_client: Flas
 
 
 def test_all_that_match_are_counted_first_and_cancelled_once_that_is_confirmed(
-    signed_in: Callable[..., FlaskClient], database: Any
+    signed_in: Callable[..., FlaskClient], environment: Callable[..., None]
 ) -> None:
     adas, bobs = [ordered("ada") for _ in range(3)], ordered("bob")
     ada = signed_in("ada")
@@ -195,6 +195,8 @@ def test_all_that_match_are_counted_first_and_cancelled_once_that_is_confirmed(
     assert {status_of(each) for each in adas} == {Status.CANCELLED}
     assert status_of(bobs) is Status.QUEUED
 
+    environment(USER_ACTIVE_JOBS="2")
+    assert "done=2" in send(ada, "/jobs/all/retry", status="cancelled", confirmed="1").location
     send(signed_in("root", Role.OPERATOR), "/jobs/all/retry", status="cancelled", confirmed="1")
     assert {status_of(each) for each in adas} == {Status.QUEUED}
     again = store().get(adas[0])
