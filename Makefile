@@ -20,10 +20,10 @@ up: $(INSTALLED) ## everything on http://127.0.0.1:8000 until Ctrl-C; PORT=8001 
 	@exec $(PYTHON) -m devstack up
 
 test: $(INSTALLED) ## the tests
-	@exec $(PYTHON) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile -m "not long"
+	@exec $(PYTHON) -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal -m "not long"
 
 test-all: $(INSTALLED) ## the tests, with those that kill workers at every step: some ten minutes more
-	@exec $(PYTHON) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	@exec $(PYTHON) -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal
 
 lint: $(INSTALLED) ## ruff and mypy
 	@$(PYTHON) -m ruff check
