@@ -85,7 +85,7 @@ class Plan:
             "send": 1,
             "receive": 1 / min(together, limits.BATCH_MESSAGES),
             "delete": 1 / min(together, limits.BATCH_MESSAGES),
-            "renew": beats / min(held, limits.BATCH_MESSAGES),
+            "renew": beats * ceil(held / limits.BATCH_MESSAGES) / held,
         }
 
     @property
@@ -106,8 +106,8 @@ class Plan:
             )
         if self.load.kind.fifo and self.load.per_second > limits.FIFO_PER_SECOND:
             found.append(
-                f"A FIFO queue takes {limits.FIFO_PER_SECOND} requests a second of each action without batches: switch the"
-                " queue's high throughput on, by message group."
+                f"A FIFO queue takes {limits.FIFO_PER_SECOND} requests a second of each action without high throughput, which"
+                " `celery -A tasks queues apply` switches on: look whether your region's quota is enough (docs/scaling.md)."
             )
         if self.load.run_seconds > self.load.kind.max_seconds:
             found.append(f"A job of this kind is ended after {self.load.kind.max_seconds:,} s (max_seconds in the catalogue).")

@@ -198,6 +198,7 @@ class Database:
             connectTimeoutMS=CONNECT_MILLISECONDS,
             socketTimeoutMS=ANSWER_MILLISECONDS,
             serverSelectionTimeoutMS=SELECT_MILLISECONDS,
+            serverMonitoringMode="poll",  # errors tell of a lost server as soon; streams cost an idle process two threads
         )
         self._database = self._client[name]
         self._prepared = False

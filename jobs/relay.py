@@ -1,7 +1,8 @@
 """The relay: sends what was accepted and never sent, what is due, and what the queues have lost; ends what nobody else ends.
 
-It works in rounds, in a process of its own (`celery -A tasks relay`) and in each worker for the worker's kinds. Any number may
-run: what two of them want at once only one of them gets, and a message too many does no harm.
+It works in rounds, in a process of its own (`celery -A tasks relay`) and in each worker for the worker's kinds; a worker's
+stands back while the other does well. Any number may run: what two of them want at once only one of them gets, and a message
+too many does no harm.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from jobs.dead_letters import drop_settled
 from jobs.dispatch import Dispatches, process_name
 from jobs.document import Job
 from jobs.effects import perform_pending, perform_pending_of
-from jobs.expressions import NOW, literal
+from jobs.expressions import NOW, ago, expr, literal
 from jobs.files import StorageUnavailable
 from jobs.life import Status
 from jobs.overdue import Overdue
@@ -46,6 +47,8 @@ MOST = 1_000
 """Jobs of a kind that a round looks after in each of its parts; the next follows at once where there may be more to send."""
 AT_ONCE = 100
 """Jobs whose dispatch is taken together: they are sent well within the time that a taken dispatch gives."""
+ALIVE_ROUNDS = 3
+"""A relay that made no round for so long is looked upon as gone."""
 MOST_USERS = 200
 """Users whose places a round recounts, picked at random: the ends of their jobs are what sends the next ones."""
 
@@ -67,7 +70,9 @@ class Report:
 class Relay:
     """Looks after the jobs of some kinds, read anew in each round: they may become others while it works.
 
-    `also` is called in each round besides; `by` is who dispatches, as jobs record it.
+    `also` is called in each round besides; `by` is who dispatches, as jobs record it. One that `stands_back` leaves a kind to
+    relays that don't, while one of them makes its rounds and finds nothing in its way: a hundred workers' relays would ask
+    MongoDB and SQS a hundred times for the same.
     """
 
     def __init__(
@@ -77,8 +82,10 @@ class Relay:
         *,
         pace: Pace | None = None,
         also: Sequence[Callable[[], None]] = (),
+        stands_back: bool = False,
     ) -> None:
         self._kinds = kinds
+        self._stands_back = stands_back
         self.by = by or process_name()
         self.also = list(also)
         self._pace = pace or configured_pace()
@@ -117,15 +124,26 @@ class Relay:
 
     def _look_after_all(self) -> None:
         database().ping()  # with MongoDB away there is nothing to be done; one wait says so
-        for kind in self.kinds:
+        kinds = sorted({*self.kinds} - self._looked_after())
+        for kind in kinds:
             self._try(f"leases of {kind}", partial(self._sweep, kind))
             self._try(f"expiry of {kind}", partial(self._expire, kind))
             self._try(f"effects of {kind}", partial(self._perform, kind))
             self._try(f"sending {kind}", partial(self._send_kind, kind))
             self._try(f"dead letters of {kind}", partial(self._clear, kind))
-        self._try("users' shares", self._fill_places)
-        self._try("clearing away", self._clear_away)
+        if kinds:
+            self._try("users' shares", self._fill_places)
+            self._try("clearing away", self._clear_away)
         self._try("the relay's own document", self._record)
+
+    def _looked_after(self) -> set[str]:
+        """The kinds that are left to others."""
+        if not self._stands_back:
+            return set()
+        is_alive = {"$gte": ["$at", ago(self._pace.round * ALIVE_ROUNDS)]}
+        wanted = {"stands_back": False, "report.faults": {}, **expr(is_alive)}
+        with available():
+            return {kind for relay in database().collection("relays").find(wanted, {"kinds": 1}) for kind in relay["kinds"]}
 
     def _try(self, what: str, part: Callable[[], None]) -> None:
         """Do one part. What is wrong is logged when it begins and when it is over, not in each round."""
@@ -238,7 +256,7 @@ class Relay:
         with available():
             database().collection("relays").update_one(
                 {"_id": self.by},
-                [{"$set": {"kinds": self.kinds, "at": NOW, "report": literal(report)}}],
+                [{"$set": {"kinds": self.kinds, "at": NOW, "report": literal(report), "stands_back": self._stands_back}}],
                 upsert=True,
             )
 
@@ -282,8 +300,10 @@ class _Shortage:
     least: int
 
 
-def start_in_background(kinds: Collection[str], also: Sequence[Callable[[], None]] = ()) -> Callable[[], None]:
+def start_in_background(
+    kinds: Collection[str], also: Sequence[Callable[[], None]] = (), *, stands_back: bool = False
+) -> Callable[[], None]:
     """Run a relay for these kinds in a thread of this process; call the answer to stop it."""
-    relay = Relay(kinds, also=also)
+    relay = Relay(kinds, also=also, stands_back=stands_back)
     Thread(target=relay.run, name="relay", daemon=True).start()
     return relay.stop

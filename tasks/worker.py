@@ -100,7 +100,7 @@ def look_after_deliveries(sender: Any, **_: Any) -> None:
     start_tracing("worker")
     kinds = sender.app.amqp.queues.consume_from  # add_consumer and cancel_consumer change it
     liveness.start(sender.hostname, lambda: sender.pool.limit)
-    _ending.append(start_in_background(kinds, also=[probe_due, wake_affordable]))
+    _ending.append(start_in_background(kinds, also=[probe_due, wake_affordable], stands_back=True))
     _ending.append(liveness.stop)
 
 

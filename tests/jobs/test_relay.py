@@ -429,6 +429,27 @@ def test_a_relay_says_what_it_does_and_when(database: Any) -> None:
     assert datetime.now(UTC) - document["at"] < timedelta(minutes=1)
 
 
+@pytest.mark.parametrize(
+    ("of_the_other", "does"),
+    [
+        ({}, {}),
+        ({"at": PAST}, {"sent": 1}),
+        ({"report.faults": {"sending articles": "no rights"}}, {"sent": 1}),
+        ({"kinds": ["images"]}, {"sent": 1}),
+        ({"stands_back": True}, {"sent": 1}),
+    ],
+    ids=["it does well", "it is gone", "it meets faults", "it does another kind", "it stands back itself"],
+)
+def test_a_workers_relay_stands_back_while_another_looks_after_its_kinds(
+    database: Any, of_the_other: dict[str, Any], does: dict[str, int]
+) -> None:
+    a_relay().round()
+    if of_the_other:
+        database.relays.update_one({"_id": "relay"}, {"$set": of_the_other})
+    put(database)
+    assert Relay(["articles"], "worker", stands_back=True).round().done == does
+
+
 def message_of(job_id: str) -> str | None:
     return read(job_id).message_id
 
