@@ -67,7 +67,7 @@ class System(ABC):
         return ground.database[self.collection].count_documents({"status": "completed"})
 
     def wait_for(self, ground: Ground, count: int, seconds: float = 180) -> None:
-        wait_until(lambda: self.completed(ground) >= count, f"{count} jobs of {self.name}", seconds)
+        wait_until(lambda: self.completed(ground) >= count, f"{count} jobs of {self.name}", seconds, look_seconds=0.1)
 
     def wait_for_acknowledgements(self, ground: Ground) -> None:
         url = self.url(ground)

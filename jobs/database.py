@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from threading import Lock
 from time import monotonic
@@ -33,9 +33,14 @@ CONNECT_MILLISECONDS = 1_000
 ANSWER_MILLISECONDS = 5_000
 SELECT_MILLISECONDS = 2_000
 TRANSACTION_SECONDS = 10
+TOLD_SECONDS = 5.0
+"""MongoDB is asked for its time so often at most: two stopwatches don't part by a millisecond meanwhile."""
 AT_A_TIME = 1_000
 """Documents that a query hands on together to whoever writes something for each of them. MongoDB would hand on 16 MiB, many
 thousands, and forgets a query that is not asked on for ten minutes."""
+
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""A lower bound that leaves out null."""
 
 JOBS_VALIDATOR: Document = {
     "$jsonSchema": {
@@ -73,14 +78,14 @@ JOBS_VALIDATOR: Document = {
 }
 
 
-def _of_open(name: str, *fields: str) -> IndexModel:
-    """An index of the jobs that are not over; a query that uses it must ask for their statuses.
+def _of_open(name: str, *fields: str, where: Document | None = None) -> IndexModel:
+    """An index of the jobs that are not over, and fit `where`; a query that uses it must ask for their statuses, and for that.
 
     (The open statuses come after the final ones in the alphabet. MongoDB would take a list of them here, but its planner then
     does not see that a query for some of them is within it.)
     """
-    is_open = {"status": {"$gte": min(OPEN).value}}
-    return IndexModel([(field, ASCENDING) for field in fields], name=name, partialFilterExpression=is_open)
+    is_open: Document = {"status": {"$gte": min(OPEN).value}}
+    return IndexModel([(field, ASCENDING) for field in fields], name=name, partialFilterExpression=is_open | (where or {}))
 
 
 def _newest(name: str, *fields: str) -> IndexModel:
@@ -105,7 +110,7 @@ INDEXES: dict[str, list[IndexModel]] = {
         # What the relay asks for, and where a user's share is counted: few jobs are open at a time, so these stay small.
         _of_open("open_unsent", "kind", "message_id", "waiting_for.reason", "priority", "not_before", "created_at"),
         _of_open("open_sent", "kind", "status", "dispatch.at", "message_id"),
-        _of_open("open_expiring", "kind", "expires_at"),
+        _of_open("open_expiring", "kind", "expires_at", where={"expires_at": {"$gt": EVER}}),
         _of_open("open_user_sent", "user_id", "message_id", "dispatch.until", "_id"),
         _of_open("open_startable", "kind", "status", "waiting_for.reason", "not_before", "created_at"),
         _of_open("open_line", "kind", "priority", "status", "created_at", "waiting_for.reason", "not_before"),
@@ -114,7 +119,10 @@ INDEXES: dict[str, list[IndexModel]] = {
             name="open_in_order",
             partialFilterExpression={"status": {"$gte": min(OPEN).value}, "group": {"$gt": ""}},
         ),
-        _of_open("open_place", "waiting_for.reason", "status", "user_id", "priority", "created_at"),
+        _of_open(
+            *("open_place", "waiting_for.reason", "status", "user_id", "priority", "created_at"),
+            where={"waiting_for.reason": {"$gt": ""}},
+        ),
         IndexModel(
             [("kind", ASCENDING), ("lease.expires_at", ASCENDING)],
             name="lease_end",
@@ -201,13 +209,18 @@ class Database:
             serverMonitoringMode="poll",  # errors tell of a lost server as soon; streams cost an idle process two threads
         )
         self._database = self._client[name]
+        self._collections: dict[str, Collection[Document]] = {}
+        self._told = (-TOLD_SECONDS, datetime.now(UTC))
+        """When MongoDB told its time, by the monotonic clock, and what it was."""
         self._prepared = False
         self._preparing = Lock()
 
     def collection(self, name: str) -> Collection[Document]:
         """A collection, with its indexes in place."""
         self.prepare()
-        return self._database[name]
+        if name not in self._collections:  # to make one is more work than a look
+            self._collections[name] = self._database[name]
+        return self._collections[name]
 
     def files(self) -> GridFSBucket:
         """The bucket of images and videos where no S3 bucket is set."""
@@ -224,10 +237,15 @@ class Database:
             self._database.command("ping")
 
     def now(self) -> datetime:
-        """MongoDB's time."""
-        with available():
-            told: datetime = self._database.command("hello")["localTime"]
-        return told.replace(tzinfo=UTC)
+        """MongoDB's time: as it told it some seconds ago, and what has passed since on this process's stopwatch."""
+        told_at, told = self._told
+        if monotonic() - told_at > TOLD_SECONDS:
+            with available():
+                told = self._database.command("hello")["localTime"].replace(tzinfo=UTC)
+            told_at = monotonic()
+            self._told = told_at, told
+        passed = timedelta(milliseconds=int((monotonic() - told_at) * 1000))  # MongoDB keeps no finer times
+        return told + passed
 
     def in_transaction(self, write: Callable[[ClientSession], T]) -> T:
         """What `write(session)` answers, its writes done together or not at all. It is called again where another was quicker.
@@ -289,11 +307,19 @@ class Database:
             self._database[collection].create_indexes(indexes)
 
 
-@cache
+_making = Lock()
+
+
 def database() -> Database:
-    """The process's database."""
+    """The process's database: one, also for threads that ask for it first at the same moment."""
+    with _making:
+        return _database()
+
+
+@cache
+def _database() -> Database:
     configured = settings()
     return Database(configured.mongodb_uri, configured.mongodb_database)
 
 
-__all__ = ["Database", "DatabaseUnavailable", "Document", "PyMongoError", "available", "database"]
+__all__ = ["EVER", "Database", "DatabaseUnavailable", "Document", "PyMongoError", "available", "database"]

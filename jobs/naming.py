@@ -21,6 +21,8 @@ from jobs.store import store
 log = structlog.get_logger()
 
 LAST_NAMES_SECONDS = 2
+GATHER_SECONDS = 0.1
+"""How long a name waits for others to share its request: nobody waits for it."""
 
 Names = Mapping[str, str]
 """Of messages, by the jobs' ids."""
@@ -32,6 +34,8 @@ class Naming:
     def __init__(self) -> None:
         self._waiting: SimpleQueue[tuple[int, Names] | Event] = SimpleQueue()
         self._in_background = False
+        self._must_hurry = Event()
+        """Somebody waits for what is not written."""
 
     def start(self) -> None:
         """From now on nobody waits for names; what is left of them at the process's end is written then."""
@@ -52,12 +56,17 @@ class Naming:
         if not self._in_background:
             return True
         done = Event()
+        self._must_hurry.set()
         self._waiting.put(done)
-        return done.wait(seconds)
+        try:
+            return done.wait(seconds)
+        finally:
+            self._must_hurry.clear()
 
     def _run(self) -> None:
         while True:
             entry = self._waiting.get()
+            self._must_hurry.wait(GATHER_SECONDS)
             by_dispatch: dict[int, dict[str, str]] = defaultdict(dict)
             flushed: list[Event] = []
             while True:  # whatever came while the last were written

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from jobs.database import Document, available
+from jobs.database import EVER, Document, available
 from jobs.document import Job
 from jobs.expressions import NOW, ago, expr
 from jobs.life import TRANSITIONS, Status
 from jobs.verbs import Verbs, names
-
-EVER = datetime(1970, 1, 1, tzinfo=UTC)
-"""A lower bound that leaves out null."""
 
 
 class Overdue(Verbs):

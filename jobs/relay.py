@@ -232,6 +232,8 @@ class Relay:
 
     def _fill_places(self) -> None:
         """Jobs that wait for their user's place, where one is free: a cap was raised, or a place given up without an end."""
+        if settings().user_running_jobs is None and not self._is_time("users' shares", self._pace.silent / 10):
+            return  # nobody waits, but for those of a cap that was lifted
         users = self._dispatches.users_waiting()
         for user_id in self._some(random.sample(users, min(len(users), MOST_USERS))):
             self._send_taken("sent", take_next(user_id, self.by))

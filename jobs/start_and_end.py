@@ -95,8 +95,8 @@ class StartAndEnd(Verbs):
         usage: Mapping[str, Any],
         effects: Sequence[Mapping[str, Any]] = (),
         related_jobs: Sequence[str] = (),
-    ) -> Job | None:
-        """Record the result and what must follow from it, in one write; the job as it ended, None where the token was lost.
+    ) -> bool:
+        """Record the result and what must follow from it, in one write. False: the token was lost.
 
         Repeating it with its token changes nothing more, and answers the same.
         """
@@ -119,8 +119,8 @@ class StartAndEnd(Verbs):
         """The jobs claimed, of these claims of a kind. Where two want the same job, the first gets it."""
         first = claims[0]
         ids = [claim.job_id for claim in claims]
-        token = _of_each("$_id", ids, [claim.token for claim in claims])
-        worker = _of_each("$_id", ids, [claim.worker for claim in claims])
+        token = of_each("$_id", ids, [claim.token for claim in claims])
+        worker = of_each("$_id", ids, [claim.worker for claim in claims])
         is_ours = {"$eq": ["$lease.token", token]}
         is_waiting = {"$in": ["$status", names(WAITING)]}
         is_due = {"$lte": [{"$ifNull": ["$not_before", NOW]}, NOW]}
@@ -137,54 +137,51 @@ class StartAndEnd(Verbs):
             "attempts": {"$add": ["$attempts", {"$cond": [is_waiting, 1, 0]}]},
             "crashes": {"$add": ["$crashes", {"$cond": [{"$or": [is_waiting, is_ours]}, 0, 1]}]},
             "lease": {"token": token, "worker": worker, "expires_at": later(self._pace.lease)},
-            "message_id": {"$ifNull": [_of_each("$_id", ids, [claim.message_id for claim in claims]), "$message_id"]},
+            "message_id": {"$ifNull": [of_each("$_id", ids, [claim.message_id for claim in claims]), "$message_id"]},
             "dispatch": {"again": 0},  # it was heard of; the rest of the dispatch stays
             "started_at": {"$ifNull": ["$started_at", NOW]},
             "not_before": None,
             "waiting_for": None,
             "progress": {"percent": "$progress.percent", "stage": "Started"},
         }
-        is_claimed = {"lease.token": {"$in": [claim.token for claim in claims]}}
-        return self._write_all("claim", ids, guard, changes, is_claimed, {"worker": worker})
+        note = {"worker": worker}
+        if len(claims) == 1:
+            claimed = self._write("claim", {"_id": first.job_id} | guard, changes, note)
+            return [claimed] if claimed else []
+        is_claimed = {"_id": {"$in": ids}, "lease.token": {"$in": [claim.token for claim in claims]}}
+        with available():
+            self._jobs.update_many(self._guard("claim", {"_id": {"$in": ids}} | guard), self._pipeline("claim", changes, note))
+            return [Job.from_document(document) for document in self._jobs.find(is_claimed)]
 
-    def _complete_all(self, completions: Sequence[Completion]) -> list[Job | None]:
-        tokens = [each.token for each in completions]
+    def _complete_all(self, completions: Sequence[Completion]) -> list[bool]:
+        tokens = [done.token for done in completions]
 
-        def of_each(values: list[Any]) -> Document:
-            return _of_each("$lease.token", tokens, values)
+        def each(values: list[Any]) -> Document:
+            return of_each("$lease.token", tokens, values)
 
         changes = {
-            "result": of_each([dict(each.result) for each in completions]),
-            "usage": of_each([dict(each.usage) for each in completions]),
-            "effects": {"$concatArrays": ["$effects", of_each([[*map(dict, each.effects)] for each in completions])]},
-            "related_jobs": {"$setUnion": ["$related_jobs", of_each([[*each.related_jobs] for each in completions])]},
+            "result": each([dict(done.result) for done in completions]),
+            "usage": each([dict(done.usage) for done in completions]),
+            "effects": {"$concatArrays": ["$effects", each([[*map(dict, done.effects)] for done in completions])]},
+            "related_jobs": {"$setUnion": ["$related_jobs", each([[*done.related_jobs] for done in completions])]},
             "progress": {"percent": 100, "stage": "Done"},
             "error": None,
             "lease": None,
             "checkpoint": literal({}),
             "completed_under": "$lease.token",
         }
-        is_completed = {"status": Status.COMPLETED.value, "completed_under": {"$in": tokens}}
-        ids = [each.job_id for each in completions]
-        jobs = self._write_all("complete", ids, {"lease.token": {"$in": tokens}}, changes, is_completed)
-        completed = {job.completed_under: job for job in jobs}
-        return [completed.get(token) for token in tokens]
-
-    def _write_all(
-        self, verb: str, ids: list[str], guard: Document, changes: Document, is_written: Document, note: Document | None = None
-    ) -> list[Job]:
-        """Those of the jobs that are written as `is_written` says, now or by an earlier request whose answer was lost."""
-        if len(ids) == 1:
-            written = self._write(verb, {"_id": ids[0]} | guard, changes, note)
-            if written is not None:
-                return [written]
+        ids = [done.job_id for done in completions]
+        guard = self._guard("complete", {"_id": {"$in": ids}, "lease.token": {"$in": tokens}})
         with available():
-            if len(ids) > 1:
-                self._jobs.update_many(self._guard(verb, {"_id": {"$in": ids}} | guard), self._pipeline(verb, changes, note))
-            return [Job.from_document(document) for document in self._jobs.find({"_id": {"$in": ids}} | is_written)]
+            written = self._jobs.update_many(guard, self._pipeline("complete", changes, None)).matched_count
+            if written == len(completions):
+                return [True] * written
+            is_completed = {"_id": {"$in": ids}, "status": Status.COMPLETED.value, "completed_under": {"$in": tokens}}
+            completed = {job["completed_under"] for job in self._jobs.find(is_completed, {"completed_under": 1})}
+        return [token in completed for token in tokens]
 
 
-def _of_each(key: str, keys: list[str], values: list[Any]) -> Document:
+def of_each(key: str, keys: list[str], values: list[Any]) -> Document:
     """In an update of several jobs, the value of the one whose field `key` is the key of the value."""
     if len(keys) == 1:
         return literal(values[0])

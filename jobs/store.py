@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 from pymongo.write_concern import WriteConcern
@@ -22,10 +22,11 @@ from jobs.database import Document, available, database
 from jobs.document import Job
 from jobs.errors import AttemptsExhausted, WorkerLost
 from jobs.expressions import NOW, expr, later, literal, new_or_kept
+from jobs.gathering import MOST
 from jobs.life import MOST_CRASHES, WAITING, Status
 from jobs.pace import pace
 from jobs.sequence import Ordering
-from jobs.start_and_end import LOST_LEASE, SURVIVES_A_CRASH, StartAndEnd
+from jobs.start_and_end import LOST_LEASE, SURVIVES_A_CRASH, StartAndEnd, of_each
 from jobs.verbs import (
     CANCELLED_ERROR,
     UNDISPATCHED,
@@ -65,14 +66,7 @@ class JobStore(StartAndEnd):
 
     def insert(self, document: Document, *, by: str) -> Job:
         """Insert a new job, its first dispatch taken by `by`. A job that exists already is left and answered as it is."""
-        if document["group"] is not None:
-            return self.insert_many([document], by=by)[0]
-        with available():
-            inserted = self._jobs.find_one_and_update(
-                {"_id": document["_id"]}, self._insertion(document, by), upsert=True, return_document=ReturnDocument.AFTER
-            )
-        assert inserted is not None  # an upsert that answers the document after it
-        return Job.from_document(inserted)
+        return self.insert_many([document], by=by)[0]
 
     def insert_many(self, documents: Sequence[Document], *, by: str) -> list[Job]:
         """Insert new jobs, as `insert` does, in few requests; the jobs in their order, which those of a group keep."""
@@ -93,7 +87,7 @@ class JobStore(StartAndEnd):
     def _insert_free(self, documents: Sequence[Document], by: str) -> dict[str, Document]:
         """Insert jobs of which no order is kept: those that are new, by their ids.
 
-        Plain inserts, several times as fast as upserts by pipelines. They can't use MongoDB's time, so it is asked for.
+        Plain inserts, several times as fast as upserts by pipelines. They can't use `$$NOW`, so MongoDB's time is asked for.
         """
         now = self._source.now()
         inserted = {document["_id"]: self._at(now, document, by) for document in documents}
@@ -141,16 +135,14 @@ class JobStore(StartAndEnd):
 
     def mark_sent(self, sent: Mapping[str, str], *, n: int) -> None:
         """Name the messages (`{job id: message id}`) of dispatch `n`, where the job is still waiting under it."""
-        updates = [
-            UpdateOne(
-                self._guard("mark_sent", {"_id": job_id, "dispatch.n": n, "lease": None}),
-                [{"$set": self._changes("mark_sent", {"message_id": literal(message_id)})}],
-            )
-            for job_id, message_id in sent.items()
-        ]
-        if updates:  # a name that is lost with its server costs a copy of the message: nobody waits for the journal
+        ids = [*sent]
+        jobs = self._jobs.with_options(write_concern=WriteConcern(w=1))  # nobody waits for the journal: a name that is lost
+        for place in range(0, len(ids), MOST):  # with its server costs a copy of the message
+            named = ids[place : place + MOST]
+            message_id = of_each("$_id", named, [sent[job_id] for job_id in named])
+            guard = self._guard("mark_sent", {"_id": {"$in": named}, "dispatch.n": n, "lease": None})
             with available():
-                self._jobs.with_options(write_concern=WriteConcern(w=1)).bulk_write(updates, ordered=False)
+                jobs.update_many(guard, [{"$set": self._changes("mark_sent", {"message_id": message_id})}])
 
     # -- under a lease
 

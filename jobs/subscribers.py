@@ -41,6 +41,8 @@ class Subscriber:
     """Of the job that is submitted."""
     wants: Document
     """An expression over the document of a job that has just ended: whether it is followed."""
+    may_want: Callable[[Job], bool]
+    """What is known of that before the end: where it is False, `wants` will not hold."""
     payload: Callable[[Job], Mapping[str, Any]]
     """What the follower is ordered with, from the job as it was at its end."""
     is_shown: bool = False
@@ -62,14 +64,25 @@ def thumbnails_order(job: Job) -> dict[str, Any]:
 SUBSCRIBERS: dict[str, Subscriber] = {
     subscriber.name: subscriber
     for subscriber in (
-        Subscriber(name="webhook", kind="webhooks", wants=is_given("callback.url"), payload=webhook_notice),
         Subscriber(
-            name="mail", kind="emails", wants={"$and": [IS_COMPLETED, is_given("payload.userEmail")]}, payload=mail_notice
+            name="webhook",
+            kind="webhooks",
+            wants=is_given("callback.url"),
+            may_want=lambda job: job.callback is not None,
+            payload=webhook_notice,
+        ),
+        Subscriber(
+            name="mail",
+            kind="emails",
+            wants={"$and": [IS_COMPLETED, is_given("payload.userEmail")]},
+            may_want=lambda job: "userEmail" in job.payload,
+            payload=mail_notice,
         ),
         Subscriber(
             name="thumbnails",
             kind="thumbnails",
             wants={"$and": [IS_COMPLETED, {"$in": ["$kind", list(PICTURED)]}]},
+            may_want=lambda job: job.kind in PICTURED,
             payload=thumbnails_order,
             is_shown=True,
         ),
@@ -77,6 +90,7 @@ SUBSCRIBERS: dict[str, Subscriber] = {
             name="analytics",
             kind="analytics",
             wants={"$in": ["$status", [Status.COMPLETED.value, Status.FAILED.value]]},
+            may_want=lambda job: True,
             payload=count_of_end,
             is_on=lambda: settings().job_analytics is not None,
         ),
@@ -95,6 +109,15 @@ def has_followers() -> Document:
     """An expression: the job has ended, and what follows an end follows this one."""
     is_internal = {"$in": ["$kind", literal(internal_kinds())]}
     return {"$and": [{"$ne": ["$finished_at", None]}, {"$not": [is_internal]}]}
+
+
+def may_be_followed(job: Job) -> bool:
+    """Whether anything may follow the job's end, as far as that is known before. (What nobody performs, the relay does.)"""
+    if job.kind in internal_kinds():
+        return False
+    if settings().user_running_jobs is not None:  # the next of its user's
+        return True
+    return any(subscriber.is_on() and subscriber.may_want(job) for subscriber in SUBSCRIBERS.values())
 
 
 def _effect(subscriber: Subscriber) -> Document:

@@ -25,6 +25,7 @@ from jobs.effects import perform_pending_of
 from jobs.errors import AttemptsExhausted, Cancelled, JobError, LeaseLost, NotNow, Retryable, TimedOut, WorkerLost
 from jobs.spending import spending
 from jobs.store import store
+from jobs.subscribers import may_be_followed
 from jobs.tracing import span
 from queues.catalogue import Kind
 from queues.deliveries import Delete, Delivery, Settlement, Visible, deliveries
@@ -171,13 +172,12 @@ class JobTask(Task):
             effects=made.follow_ups,
             related_jobs=[effect["job_id"] for effect in made.follow_ups],
         )
-        ended = patiently(complete)
-        if ended is None:
+        if not patiently(complete):
             patiently(partial(spending().account, run.job.id))
             raise LeaseLost
         tally.completed(run.job.kind, monotonic() - run.began)
         reached(Step.RECORDED, run.job.id)
-        if ended.effects:
+        if made.follow_ups or may_be_followed(run.job):
             perform_pending_of(run.job.id)
 
     def _used(self, job: Job, made: Made) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -98,6 +99,8 @@ def stop_waiting(**_: Any) -> None:
 def look_after_deliveries(sender: Any, **_: Any) -> None:
     """Beside its jobs a worker does the relay's rounds for its kinds, and says that it lives."""
     start_tracing("worker")
+    gc.collect()
+    gc.freeze()  # what was imported stays: no collection need look at it again
     kinds = sender.app.amqp.queues.consume_from  # add_consumer and cancel_consumer change it
     liveness.start(sender.hostname, lambda: sender.pool.limit)
     _ending.append(start_in_background(kinds, also=[probe_due, wake_affordable], stands_back=True))

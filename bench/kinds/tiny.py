@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from bench import work
+from jobs.database import database
 from jobs.document import Job
 from providers.base import Usage
 from providers.requests import Payload
@@ -43,7 +44,8 @@ def tiny(run: Run, request: TinyRequest) -> Tiny:
         work.note_start(run.job.id)
     if request.on_checkpoint:
         wait_on_checkpoint(run, request.seconds)
-    work.generate(run.job.id, {} if request.on_checkpoint else {"seconds": request.seconds})
+    payload = {} if request.on_checkpoint else {"seconds": request.seconds}
+    work.generate(run.job.id, payload, database().collection(work.RESULTS))
     return Tiny(Usage())
 
 

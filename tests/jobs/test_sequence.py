@@ -127,7 +127,7 @@ def test_sending_a_job_again_is_no_duplicate_to_sqs(database: Any) -> None:
 
 
 ENDS: dict[str, Callable[[str, str], bool]] = {
-    "complete": lambda job, token: store().complete(job, token, result={}, usage={}) is not None,
+    "complete": lambda job, token: store().complete(job, token, result={}, usage={}),
     "fail": lambda job, token: store().fail(job, token, code="internal", message="m", retryable=False),
     "retry_later": lambda job, token: store().retry_later(job, token, seconds=5, code="internal", message="m"),
     "park": lambda job, token: store().park(job, token, reason="provider_outage", seconds=5),

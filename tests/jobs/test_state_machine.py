@@ -25,7 +25,7 @@ LONG_AGO = datetime.now(UTC) - timedelta(days=1)
 MANY = 100
 
 ENDS_OF_AN_ATTEMPT: dict[str, Callable[[str, str], bool]] = {
-    "complete": lambda job, token: store().complete(job, token, result={"by": token}, usage={}) is not None,
+    "complete": lambda job, token: store().complete(job, token, result={"by": token}, usage={}),
     "fail": lambda job, token: store().fail(job, token, code="internal", message="m", retryable=False),
     "retry_later": lambda job, token: store().retry_later(job, token, seconds=5, code="internal", message="m"),
     "let_go": lambda job, token: store().retry_later(job, token, seconds=5, code="internal", message="m", keeps_message=False),
