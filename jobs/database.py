@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from threading import Lock
-from time import monotonic
+from time import monotonic, time
 from typing import Any, TypeVar
 
 from gridfs import GridFSBucket
@@ -35,6 +35,7 @@ SELECT_MILLISECONDS = 2_000
 TRANSACTION_SECONDS = 10
 TOLD_SECONDS = 5.0
 """MongoDB is asked for its time so often at most: two stopwatches don't part by a millisecond meanwhile."""
+SLEPT_SECONDS = 0.05
 AT_A_TIME = 1_000
 """Documents that a query hands on together to whoever writes something for each of them. MongoDB would hand on 16 MiB, many
 thousands, and forgets a query that is not asked on for ten minutes."""
@@ -210,8 +211,8 @@ class Database:
         )
         self._database = self._client[name]
         self._collections: dict[str, Collection[Document]] = {}
-        self._told = (-TOLD_SECONDS, datetime.now(UTC))
-        """When MongoDB told its time, by the monotonic clock, and what it was."""
+        self._told = EVER, -TOLD_SECONDS, 0.0
+        """What MongoDB told of its time, and what stopwatch and clock of this process said then."""
         self._prepared = False
         self._preparing = Lock()
 
@@ -237,15 +238,16 @@ class Database:
             self._database.command("ping")
 
     def now(self) -> datetime:
-        """MongoDB's time: as it told it some seconds ago, and what has passed since on this process's stopwatch."""
-        told_at, told = self._told
-        if monotonic() - told_at > TOLD_SECONDS:
+        """MongoDB's time: as it told it some seconds ago, and what has passed since by this process's stopwatch."""
+        told, stopwatch, clock = self._told
+        passed = monotonic() - stopwatch
+        has_slept = abs(time() - clock - passed) > SLEPT_SECONDS  # this machine, and no stopwatch ran
+        if passed > TOLD_SECONDS or has_slept:
             with available():
                 told = self._database.command("hello")["localTime"].replace(tzinfo=UTC)
-            told_at = monotonic()
-            self._told = told_at, told
-        passed = timedelta(milliseconds=int((monotonic() - told_at) * 1000))  # MongoDB keeps no finer times
-        return told + passed
+            self._told = told, monotonic(), time()
+            return told
+        return told + timedelta(milliseconds=int(passed * 1000))  # MongoDB keeps no finer times
 
     def in_transaction(self, write: Callable[[ClientSession], T]) -> T:
         """What `write(session)` answers, its writes done together or not at all. It is called again where another was quicker.
