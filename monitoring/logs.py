@@ -28,21 +28,6 @@ QUIETER = (
 """Libraries whose INFO lines would drown ours. Celery's own lines on each task say less than JobTask's."""
 
 
-class Line:
-    """Writes our own lines, each under the name of its module. (Through the standard library they take twice the time.)"""
-
-    def __init__(self, name: str | None = None) -> None:
-        frame = sys._getframe(1)
-        while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] == "structlog":
-            frame = frame.f_back
-        self.name = name or frame.f_globals["__name__"]
-
-    def msg(self, line: str) -> None:
-        sys.stderr.write(line + "\n")
-
-    debug = info = warning = error = critical = exception = msg
-
-
 def configure_logging(**_: Any) -> None:
     """Set up logging for this process."""
     configured = settings()
@@ -50,6 +35,7 @@ def configure_logging(**_: Any) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if configured.log_format == "json":
@@ -64,15 +50,15 @@ def configure_logging(**_: Any) -> None:
             )
         ]
     structlog.configure(
-        processors=[*shared, *rendering],
-        logger_factory=Line,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[configured.log_level]),
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
