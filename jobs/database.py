@@ -244,7 +244,8 @@ class Database:
         has_slept = abs(time() - clock - passed) > SLEPT_SECONDS  # this machine, and no stopwatch ran
         if passed > TOLD_SECONDS or has_slept:
             with available():
-                told = self._database.command("hello")["localTime"].replace(tzinfo=UTC)
+                said: datetime = self._database.command("hello")["localTime"]
+            told = said.replace(tzinfo=UTC)
             self._told = told, monotonic(), time()
             return told
         return told + timedelta(milliseconds=int(passed * 1000))  # MongoDB keeps no finer times

@@ -248,7 +248,7 @@ def test_a_job_in_the_hands_of_many_stays_whole(database: Database[dict[str, Any
     run_state_machine_as_test(
         OneJobThere,
         settings=settings(
-            max_examples=50,
+            max_examples=35,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

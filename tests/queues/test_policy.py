@@ -179,6 +179,7 @@ def operate(database: Any, rights: Rights, tmp_path: Path) -> None:
 WORK = {Role.PRODUCER: produce, Role.WORKER: work, Role.RELAY: relay, Role.OPERATOR: operate}
 
 
+@pytest.mark.long  # the work once more without each of its rights
 @pytest.mark.parametrize("role", Role)
 def test_a_role_does_its_work_with_its_policy_and_needs_all_of_it(
     role: Role, become: Any, rights: Rights, database: Any, bucket: str, tmp_path: Path
