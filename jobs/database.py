@@ -310,12 +310,13 @@ class Database:
             self._database[collection].create_indexes(indexes)
 
 
-_making = Lock()
+making = Lock()
+"""Held while the process's database is made."""
 
 
 def database() -> Database:
     """The process's database: one, also for threads that ask for it first at the same moment."""
-    with _making:
+    with making:
         return _database()
 
 

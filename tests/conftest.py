@@ -184,9 +184,16 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]
 
 
 def forget_settings() -> None:
-    """Read the environment anew at the next look, and make anew what was made once for the process from it."""
-    for name, module in [*sys.modules.items()]:
-        if name.partition(".")[0] in PACKAGES:
-            for value in [*vars(module).values()]:
-                if isinstance(value, functools._lru_cache_wrapper):
-                    value.cache_clear()
+    """Read the environment anew at the next look, and make anew what was made once for the process from it.
+
+    A thread of an earlier test may just be making the process's database, with the environment of that test: it is waited for,
+    else what it makes would outlive what is forgotten here.
+    """
+    from jobs import database
+
+    with database.making:
+        for name, module in [*sys.modules.items()]:
+            if name.partition(".")[0] in PACKAGES:
+                for value in [*vars(module).values()]:
+                    if isinstance(value, functools._lru_cache_wrapper):
+                        value.cache_clear()
