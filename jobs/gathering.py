@@ -1,13 +1,16 @@
 """What many threads ask for at the same time, asked in one request.
 
-While a request is under way the next askers gather, and the first of them asks for all. Nobody waits for company: who comes
-alone asks at once.
+While a request is under way the next askers gather, and the first of them asks for all. Who comes alone asks at once. Where
+several threads ask again and again within moments, as slots with tiny jobs do, the first waits some milliseconds for those it
+may expect: a request for eight costs a third of eight requests, here and at MongoDB. (PostgreSQL's `commit_delay` is the same
+thought.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from threading import Lock
+from threading import Condition, Lock, get_ident
+from time import monotonic
 from typing import Generic, TypeVar
 
 from jobs.database import DatabaseUnavailable
@@ -17,6 +20,10 @@ R = TypeVar("R")
 
 MOST = 100
 """How many share a request."""
+LATELY_SECONDS = 0.05
+"""Who asked so lately is expected to ask again."""
+LINGER_SECONDS = 0.005
+"""How long those who are expected are waited for."""
 
 
 class Gathering(Generic[A, R]):
@@ -26,14 +33,22 @@ class Gathering(Generic[A, R]):
     def __init__(self, ask_all: Callable[[Sequence[A]], Sequence[R]]) -> None:
         self._ask_all = ask_all
         self._lock = Lock()
+        self._all_came = Condition(self._lock)
         self._waiting: list[_Asker[A, R]] = []
         self._is_asking = False
+        self._asked_at: dict[int, float] = {}
+        """When each thread asked last, as far as that was lately."""
+        self._expected = 0
+        """So many are waited for; 0: nobody waits."""
 
     def ask(self, wanted: A) -> R:
         """The answer for `wanted`, or what was raised for it."""
         asker = _Asker[A, R](wanted)
         with self._lock:
             self._waiting.append(asker)
+            self._asked_at[get_ident()] = monotonic()
+            if len(self._waiting) >= self._expected > 0:
+                self._all_came.notify()
             asker.leads, self._is_asking = not self._is_asking, True
         if not asker.leads:
             asker.called.acquire()
@@ -44,6 +59,7 @@ class Gathering(Generic[A, R]):
     def _ask_for_those_waiting(self) -> None:
         """On the thread of the first of them."""
         with self._lock:
+            self._linger()
             together, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         try:
             self._answer(together)
@@ -51,6 +67,14 @@ class Gathering(Generic[A, R]):
             self._call_next()
             for asker in together[1:]:
                 asker.called.release()
+
+    def _linger(self) -> None:
+        """Wait for those who asked lately, unless they are here."""
+        since = monotonic() - LATELY_SECONDS
+        self._asked_at = {thread: at for thread, at in self._asked_at.items() if at > since}
+        self._expected = min(len(self._asked_at), MOST)
+        self._all_came.wait_for(lambda: len(self._waiting) >= self._expected, timeout=LINGER_SECONDS)
+        self._expected = 0
 
     def _answer(self, together: list[_Asker[A, R]]) -> None:
         try:

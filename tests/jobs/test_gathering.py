@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
 
+from jobs import gathering as gathering_module
 from jobs.database import DatabaseUnavailable
 from jobs.document import Job
 from jobs.gathering import MOST, Gathering
@@ -76,6 +77,44 @@ def test_with_mongodb_away_everybody_hears_so_after_one_request() -> None:
     requests = Requests(answer)
     assert all(isinstance(each, DatabaseUnavailable) for each in asked(requests, behind=4))
     assert len(requests.made) == 2
+
+
+def test_who_asked_lately_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering_module, "LATELY_SECONDS", 60)
+    made: list[int] = []
+
+    def answer(wanted: Sequence[int]) -> Sequence[int]:
+        made.append(len(wanted))
+        return wanted
+
+    gathering = Gathering(answer)
+    meeting = Barrier(5)
+
+    def ask_by_turns(n: int) -> None:
+        for _ in range(3):
+            gathering.ask(n)
+            if meeting.wait(20) == 0:  # one of them, while the others wait for it
+                monkeypatch.setattr(gathering_module, "LINGER_SECONDS", 20)
+            meeting.wait(20)
+
+    with ThreadPoolExecutor(5) as pool:
+        for each in [pool.submit(ask_by_turns, n) for n in range(5)]:
+            each.result(60)
+    assert made[-2:] == [5, 5]
+
+
+def test_who_does_not_come_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering_module, "LATELY_SECONDS", 60)
+    gathering = Gathering[int, int](lambda wanted: wanted)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(gathering.ask, 1).result(20)
+    assert gathering.ask(2) == 2
+
+
+def test_who_asks_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering_module, "LINGER_SECONDS", 3_600)
+    gathering = Gathering[int, int](lambda wanted: wanted)
+    assert [gathering.ask(n) for n in range(3)] == [0, 1, 2]
 
 
 def claimed(ids: Sequence[str], token: str = "token") -> list[Job | None]:
