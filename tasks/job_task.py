@@ -122,7 +122,9 @@ class JobTask(Task):
         log.info("job started", worker=self.request.hostname)
         try:
             with self._traced(run.job, delivery):
-                self._record(run, self._make(run))
+                made = self._make(run)
+                self._leave_slot()
+                self._record(run, made)
         except NotNow as error:
             self._park(run, delivery, error)
             raise Ignore from None
@@ -160,6 +162,12 @@ class JobTask(Task):
         except Exception:  # however the attempt ends, what it used is the job's
             patiently(partial(spending().account, run.job.id))
             raise
+
+    def _leave_slot(self) -> None:
+        """Recording needs no slot. (Whoever goes through a group begins with its next job, and keeps it.)"""
+        slot = current_slot()
+        if slot is not None and not self.kind.fifo:
+            slot.leave()
 
     def _record(self, run: Run, made: Made) -> None:
         used = self._used(run.job, made)

@@ -1,8 +1,9 @@
-"""The pool: dozens of slots in one process, a daemon thread each.
+"""The pool: dozens of slots in one process, on daemon threads.
 
-A job waits for its AI provider nearly all of its time, so a slot needs a thread and not a process. The threads are daemons: a
-slot that hangs can't keep its process from ending. It can be written off: then the process takes a job less at a time, until
-the thread comes back; with a quarter of its slots gone the worker drains and ends, for its host to start it anew.
+A job waits for its AI provider nearly all of its time, so a slot needs a thread and not a process. A slot is a place for one
+handler; while what it made is recorded, the next job may have the place, so there are a few threads more than slots. They are
+daemons: one that hangs can't keep its process from ending. Its slot can be written off: then the process takes a job less at a
+time, until the thread comes back; with a quarter of its slots gone the worker drains and ends, for its host to start it anew.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import Condition, Thread, Timer, local
+from threading import Condition, Semaphore, Thread, Timer, local
 from typing import Any
 
 import structlog
@@ -31,14 +32,21 @@ RETURN_SECONDS = 5
 """How long a slot that was written off has to come back before it counts as gone: most attempts look every second or so whether
 they may go on."""
 
+RECORDING = 8
+"""So many jobs at most are recorded beside those that are in the slots."""
+
 Work = Callable[[], None]
 
 
 class Slot:
-    """A place for one job at a time."""
+    """The place that a job has while its handler runs."""
 
     def __init__(self, pool: TaskPool) -> None:
         self._pool = pool
+
+    def leave(self) -> None:
+        """The handler is done: another job may have the place, while this thread records what was made."""
+        self._pool.leave_slot(self)
 
     def write_off(self) -> None:
         """Count on this slot no more until what it does now has ended. Any thread may call it, and more than once."""
@@ -49,7 +57,7 @@ _this_thread = local()
 
 
 def current_slot() -> Slot | None:
-    """The slot whose thread this is, if it is one's."""
+    """The slot that this thread's job has, if it has one."""
     return getattr(_this_thread, "slot", None)
 
 
@@ -62,13 +70,17 @@ class TaskPool(BasePool):
     def __init__(self, limit: int | None = None, **options: Any) -> None:
         super().__init__(limit, **options)
         self._work: SimpleQueue[Work | None] = SimpleQueue()
+        self._free = Semaphore(0)
         self._names = itertools.count(1)
         self._changed = Condition()
         self._busy: set[Slot] = set()
         self._written_off: set[Slot] = set()
+        self._recording = 0
         self._is_abandoned = False
 
     def on_start(self) -> None:
+        for _ in range(RECORDING):
+            self._add_thread()
         for _ in range(self.limit):
             self._add_slot()
 
@@ -104,9 +116,9 @@ class TaskPool(BasePool):
         leave(self.count_busy)
 
     def count_busy(self) -> int:
-        """How many slots work, without those that were written off; none after `terminate_job`."""
+        """How many jobs are worked on, without those whose slots were written off; none after `terminate_job`."""
         with self._changed:
-            return 0 if self._is_abandoned else len(self._busy - self._written_off)
+            return 0 if self._is_abandoned else len(self._busy - self._written_off) + self._recording
 
     def terminate_job(self, pid: int, signal: int | None = None) -> None:
         """A cold shutdown (SIGQUIT, Ctrl-C twice): the process ends without waiting for what runs.
@@ -114,6 +126,15 @@ class TaskPool(BasePool):
         A thread can't be killed, and need not be: its job's lease runs out, and another worker goes on with it.
         """
         self._is_abandoned = True
+
+    def leave_slot(self, slot: Slot) -> None:
+        """Give another job the place of a job whose handler is done."""
+        with self._changed:
+            self._busy.discard(slot)
+            self._recording += 1
+            self._restore(slot)
+        _this_thread.slot = None
+        self._free.release()
 
     def write_off(self, slot: Slot) -> None:
         """Count on `slot` no more until what it does now has ended. A slot that does nothing is not written off."""
@@ -135,12 +156,26 @@ class TaskPool(BasePool):
         deliveries().set_written_off(len(self._written_off))
         self._changed.notify_all()
 
-    def _add_slot(self) -> None:
-        Thread(target=self._serve, args=(Slot(self),), name=f"slot-{next(self._names)}", daemon=True).start()
+    def _restore(self, slot: Slot) -> None:
+        if slot in self._written_off:
+            self._written_off.discard(slot)
+            self._tell_written_off()
+            log.info("a slot that was written off is back")
 
-    def _serve(self, slot: Slot) -> None:
-        _this_thread.slot = slot
-        while (work := self._work.get()) is not None:
+    def _add_slot(self) -> None:
+        self._add_thread()
+        self._free.release()
+
+    def _add_thread(self) -> None:
+        Thread(target=self._serve, name=f"slot-{next(self._names)}", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            self._free.acquire()
+            work = self._work.get()
+            if work is None:  # the slot goes, and this thread with it
+                return
+            slot = _this_thread.slot = Slot(self)
             with self._changed:
                 self._busy.add(slot)
             try:
@@ -151,17 +186,27 @@ class TaskPool(BasePool):
                 self._be_free(slot)
 
     def _be_free(self, slot: Slot) -> None:
+        """The job is over, in its slot still, or after its handler left it."""
+        has_slot = current_slot() is slot
+        _this_thread.slot = None
         with self._changed:
-            self._busy.discard(slot)
-            if slot in self._written_off:
-                self._written_off.discard(slot)
-                self._tell_written_off()
-                log.info("a slot that was written off is back")
+            if has_slot:
+                self._busy.discard(slot)
+                self._restore(slot)
+            else:
+                self._recording -= 1
             self._changed.notify_all()
+        if has_slot:
+            self._free.release()
 
     def _get_info(self) -> dict[str, Any]:
         info: dict[str, Any] = super()._get_info()
-        return info | {"running": len(self._busy), "waiting": self._work.qsize(), "written-off": len(self._written_off)}
+        return info | {
+            "running": len(self._busy),
+            "recording": self._recording,
+            "waiting": self._work.qsize(),
+            "written-off": len(self._written_off),
+        }
 
 
 def drain(reason: str) -> None:

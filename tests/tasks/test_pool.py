@@ -25,18 +25,21 @@ ORDER = Order(kind="articles", payload={"mode": "topic", "topic": "Bees", "wordC
 
 
 class Hung:
-    """A job that hangs in its slot until it is released."""
+    """A job that hangs until it is released, in its slot, or after its handler left that."""
 
-    def __init__(self, pool: TaskPool) -> None:
+    def __init__(self, pool: TaskPool, *, leaves: bool = False) -> None:
         self.released = Event()
         self._slots: Inbox[Slot | None] = Inbox()
-        pool.apply_async(self._hang, callback=lambda _: None)
+        pool.apply_async(self._hang, (leaves,), callback=lambda _: None)
         slot = self._slots.get(timeout=PATIENCE_SECONDS)
         assert slot is not None
         self.slot = slot
 
-    def _hang(self) -> None:
-        self._slots.put(current_slot())
+    def _hang(self, leaves: bool) -> None:
+        slot = current_slot()
+        if slot is not None and leaves:
+            slot.leave()
+        self._slots.put(slot)
         self.released.wait()
 
 
@@ -74,8 +77,37 @@ def test_a_slot_is_restored_when_its_thread_comes_back_and_takes_the_next_job(po
     hung[0].slot.write_off()
     hung[0].released.set()
     wait_for(lambda: room() == 8, "the slot to be restored")
-    assert Hung(pool).slot is hung[0].slot  # the others are taken
+    Hung(pool)  # it runs, though the other slots are taken
     assert pool.info["written-off"] == 0
+
+
+def test_while_a_job_is_recorded_the_next_has_its_slot(pool: TaskPool) -> None:
+    pool.shrink(7)
+    recording = Hung(pool, leaves=True)
+    wait_for(lambda: pool.info["recording"], "the first to leave the only slot")
+    running = Hung(pool)
+    assert (pool.info["running"], pool.count_busy()) == (1, 2)
+    recording.slot.write_off()  # as is done to who takes too long: the place is another's now
+    assert pool.info["written-off"] == 0
+    for job in (recording, running):
+        job.released.set()
+    wait_for(lambda: not pool.count_busy(), "both to end")
+    for _ in range(2 * pool_module.RECORDING):  # there is one slot still, and a thread for it
+        Hung(pool).released.set()
+
+
+def test_no_more_jobs_are_recorded_beside_the_slots_than_there_are_threads_for(pool: TaskPool) -> None:
+    recording = [Hung(pool, leaves=True) for _ in range(pool_module.RECORDING)]
+    running = [Hung(pool) for _ in range(8)]
+    assert pool.info["recording"] == pool_module.RECORDING
+    begun = Event()
+    pool.apply_async(begun.set, callback=lambda _: None)
+    assert not begun.is_set()
+    recording[0].released.set()
+    running[0].released.set()
+    assert begun.wait(PATIENCE_SECONDS)
+    for job in (*recording, *running):
+        job.released.set()
 
 
 def test_a_slot_that_does_nothing_is_not_written_off(pool: TaskPool) -> None:
