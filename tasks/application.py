@@ -24,6 +24,10 @@ class Pressroom(SubmittingCelery):
     def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
         return super().connection_for_read(url, **options) if self.is_worker else monitor_connection()
 
+    def uses_utc_timezone(self) -> bool:
+        """Celery works this out anew for every message. No message of ours says when it is due."""
+        return True
+
 
 app = Pressroom("pressroom", config_source="celeryconfig", events=MonitorEvents, control=MonitorControl)
 app.steps["consumer"].add(RemoteControl)
