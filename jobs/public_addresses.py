@@ -27,6 +27,11 @@ LEAST_OTHER_PORT = 1024
 _PUBLIC_IPV6 = IPv6Network("2000::/3")
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 """NAT64: the last 32 bits are the IPv4 address that is meant."""
+_INSIDE_AZURE = IPv4Address("168.63.129.16")
+"""Public by its number; in a machine at Azure it leads to the platform, which hands out that machine's secrets.
+
+Source: https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
+"""
 _NOT_IN_URLS = re.compile(r"[\x00-\x20\x7f\\]")
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.IGNORECASE)
 _NUMBER = re.compile(r"(0x[0-9a-f]*|\d+)\.?", re.IGNORECASE)
@@ -134,7 +139,7 @@ def _check_address(url: str, address: Address) -> None:
 
 def _is_public(address: Address) -> bool:
     if isinstance(address, IPv4Address):
-        return address.is_global and not address.is_multicast
+        return address.is_global and not address.is_multicast and address != _INSIDE_AZURE
     if address in _TRANSLATED:
         return _is_public(IPv4Address(int(address) & 0xFFFFFFFF))
     if address.sixtofour is not None or address.teredo is not None:  # ways through others' networks to an address inside them
