@@ -186,7 +186,7 @@ KINDS: dict[str, Kind] = {
             max_seconds=60,
             slots=32,
             internal=True,
-            backoff_seconds=15,
+            backoff_seconds=60,  # a receiver's restart takes a minute, and must not use all tries up
         ),
         Kind(
             name="analytics",
