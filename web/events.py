@@ -15,7 +15,7 @@ from jobs.forecast import forecasts
 from jobs.texts import MARK, Piece, known_by, lacking, mark
 from web.asked import asked_job
 from web.body import read_query
-from web.identity import current_user
+from web.identity import current_user, still_let_in
 from web.jobs import KindName
 from web.live import TooManyOfUser, TooManyStreams, live
 from web.operations import Operation, Reply, describe
@@ -122,19 +122,24 @@ def _stream(watch: Watch, news: Callable[[], Iterator[str]]) -> Response:
         status = 429 if isinstance(error, TooManyOfUser) else 503
         raise Problem(status, str(error), headers={"Retry-After": str(RETRY_AFTER_SECONDS)}) from None
     tell = copy_current_request_context(lambda: "".join(news()))  # links in jobs begin as the client reaches us
-    response = Response(_events(watch, tell), mimetype=EVENT_STREAM, headers=HEADERS)
+    response = Response(_events(watch, tell, still_let_in()), mimetype=EVENT_STREAM, headers=HEADERS)
     response.call_on_close(partial(here.close, watch))
     return response
 
 
-def _events(watch: Watch, tell: Callable[[], str]) -> Iterator[str]:
-    """What there is to `tell` whenever the watch is woken, until it is over; a comment where nothing came for long."""
+def _events(watch: Watch, tell: Callable[[], str], is_let_in: Callable[[], bool]) -> Iterator[str]:
+    """What there is to `tell` whenever the watch is woken, until it is over; a comment where nothing came for long.
+
+    Who is not let in any more, because his key was revoked, is told nothing more.
+    """
     yield f"retry: {RECONNECT_MILLISECONDS}\n\n"
     ends_at = monotonic() + LONGEST_SECONDS
     is_over = False
     while not is_over and monotonic() < ends_at:
         woken = watch.wait(COMMENT_SECONDS)
         is_over = watch.is_over  # asked before the news: what was told before the end is sent
+        if not is_let_in():
+            return
         if not woken:
             yield ": nothing new\n\n"
         elif told := tell():

@@ -15,6 +15,7 @@ from flask import Flask, g, has_request_context, redirect, request, url_for
 from structlog.contextvars import bind_contextvars
 from werkzeug.wrappers import Response
 
+from jobs.database import DatabaseUnavailable
 from jobs.keys import Key, keys
 from jobs.roles import Role
 from jobs.sessions import sessions
@@ -106,6 +107,22 @@ def require(role: Role) -> Callable[[View], View]:
     return guard
 
 
+def still_let_in() -> Callable[[], bool]:
+    """For answers that take long: asks, without the request, whether who asked would still be let in, as of the last seconds.
+
+    With MongoDB away nobody can tell: then he is.
+    """
+    is_let_in: Callable[[], bool] = g.is_let_in
+
+    def ask() -> bool:
+        try:
+            return is_let_in()
+        except DatabaseUnavailable:
+            return True
+
+    return ask
+
+
 def whose(asked: str | None) -> str | None:
     """Whose things a request is about that asks for this user's (None: for all that may be seen); None: everybody's.
 
@@ -133,16 +150,18 @@ def _sign_in() -> Response | None:
         return None
     if settings().auth == "off":
         _refuse_other_machines()
-        g.user = User(LOCAL, Role.OPERATOR)
+        g.user, g.is_let_in = User(LOCAL, Role.OPERATOR), lambda: True
         refuse_foreign(signed_by_cookie=False)
     elif secret := _sent_key():
         g.user = _holder_of(keys().of(secret), "This key is unknown or was revoked. Ask whoever runs this server for another.")
+        g.is_let_in = lambda: keys().of(secret) is not None
     else:
         token = request.cookies.get(SESSION_COOKIE)
         key = sessions().key_of(token) if token else None
         if key is None and is_page() and _is_a_browsers():
             return redirect(url_for("sessions.show", next=request.full_path.rstrip("?")))
         g.user = _holder_of(key, HOW_TO_SIGN_IN)
+        g.is_let_in = lambda: sessions().key_of(token or "") is not None
         refuse_foreign(signed_by_cookie=True)
     if request.method not in SAFE_METHODS:
         require(Role.USER)

@@ -175,6 +175,19 @@ def test_users_are_told_of_their_own_jobs_only_and_operators_of_all(
         stream.answer.close()
 
 
+def test_who_is_signed_out_meanwhile_is_told_nothing_more(client: FlaskClient, database: Any, environment: Any) -> None:
+    environment(AUTH="keys")
+    key, secret = keys().create("ada", Role.USER)
+    with LocalStream(client, "/api/events", Authorization=f"Bearer {secret}") as stream:
+        stream.next("resync")
+        database.jobs.insert_one(document(user_id="ada"))
+        stream.next("job")
+        keys().revoke(key.id)
+        keys.cache_clear()  # seconds later
+        database.jobs.insert_one(document(user_id="ada"))
+        assert stream.rest() == []
+
+
 @pytest.mark.parametrize(("query", "field"), [("?text=soon", "text"), ("?text=-1", "text"), ("?from=3", "from")])
 def test_what_cant_be_followed_is_refused_with_words(client: FlaskClient, job: dict[str, Any], query: str, field: str) -> None:
     refused = client.get(f"/api/jobs/{job['_id']}/events{query}")
