@@ -103,6 +103,8 @@ class JobStore(StartAndEnd):
 
     def _at(self, now: datetime, document: Document, by: str) -> Document:
         """A new job as `_insertion` makes it, at this time of MongoDB's."""
+        if document["status"] == Status.SCHEDULED.value and document["not_before"] <= now:  # its time is there
+            document = document | {"status": Status.QUEUED.value, "not_before": None}
         made = document | {"created_at": now, "history": [{"at": now, "verb": "submit", "attempt": 0}]}
         if document["status"] != Status.SCHEDULED.value:
             made["dispatch"] = {"n": 1, "by": by, "until": now + timedelta(seconds=self._pace.dispatch), "at": now}

@@ -42,6 +42,13 @@ def test_a_job_for_later_waits_for_its_time_and_is_not_sent(client: FlaskClient,
     assert in_queue() == {}
 
 
+def test_a_job_whose_time_has_passed_is_sent_at_once(client: FlaskClient) -> None:
+    job = client.post("/api/jobs", json={**ORDER, "runAt": "2020-01-01T00:00:00Z", "expiresIn": 60}).get_json()
+    assert job["status"] == "queued"
+    assert in_queue() == {job["jobId"]: 1}
+    assert datetime.fromisoformat(job["expiresAt"]) - datetime.fromisoformat(job["createdAt"]) == timedelta(minutes=1)
+
+
 def test_what_an_order_brings_along_is_kept_with_its_job(unsent: FlaskClient, database: Any) -> None:
     address, texts = "https://example.com/hook?x=1", {"campaign": "spring", "no.2": ""}
     job = unsent.post("/api/jobs", json={**ORDER, "callbackUrl": address, "metadata": texts}).get_json()
