@@ -91,10 +91,14 @@ class _Count(int):
         return f"{int(self):,} {one if self == 1 else things}"
 
 
+def _number(value: object) -> object:
+    """A whole number as people write it, whichever type the model has it in; the rest as it is."""
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return _Count(value) if is_whole else value  # type: ignore[call-overload] # a number
+
+
 def _fault(detail: ErrorDetails, model: type[BaseModel], way: Sequence[str | int]) -> Fault:
-    context: dict[str, Any] = {
-        name: _Count(value) if isinstance(value, int) else value for name, value in detail.get("ctx", {}).items()
-    }
+    context: dict[str, Any] = {name: _number(value) for name, value in detail.get("ctx", {}).items()}
     if "actual_length" in context and isinstance(detail["input"], dict | list):  # which pydantic leaves open for objects
         context["actual_length"] = _Count(len(detail["input"]))
     steps = tuple(step for step in detail["loc"] if step != NAME_OF_AN_ENTRY)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints, ValidationInfo, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    create_model,
+)
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
@@ -59,7 +69,19 @@ def _moment(value: object) -> datetime:
 Provider = Annotated[str, one_of([*PROVIDERS]), Field(json_schema_extra={"enum": [*PROVIDERS]})]
 ModelId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str), Field(strict=False)]
-MetadataName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+METADATA_NAME = r"[A-Za-z0-9_.:-]{1,64}"
+
+
+def _metadata_name(name: str) -> str:
+    if not re.fullmatch(METADATA_NAME, name):
+        expected = "under a name of 1 to 64 letters, digits and _ . : -"
+        raise PydanticCustomError("enum", "no name", {"expected": expected})
+    return name
+
+
+MetadataName = Annotated[
+    str, AfterValidator(_metadata_name), WithJsonSchema({"type": "string", "pattern": f"^{METADATA_NAME}$"})
+]
 MetadataValue = Annotated[str, StringConstraints(max_length=500)]
 
 

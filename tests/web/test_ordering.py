@@ -70,7 +70,9 @@ def test_what_an_order_brings_along_is_kept_with_its_job(unsent: FlaskClient, da
         ("metadata", {str(n): "x" for n in range(17)}, "send at most 16"),
         ("metadata.a", {"a": 1}, "send a text"),
         ("metadata.a", {"a": "x" * 501}, "send at most 500 characters"),
-        ("metadata.a b", {"a b": "x"}, "send"),
+        ("metadata.a b", {"a b": "x"}, 'the text "a b": send under a name of 1 to 64 letters, digits and _ . : -'),
+        ("expiresIn", 14 * 86_400 + 1, "send 1,209,600 or less"),
+        ("expiresIn", 0, "send more than 0."),
     ],
 )
 def test_what_an_order_can_t_ask_for_is_refused_with_the_remedy(
