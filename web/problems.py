@@ -23,7 +23,7 @@ from queues.clients import QueueError
 RETRY_AFTER_SECONDS = 5
 DRAINED_RETRY_AFTER_SECONDS = 60
 """Whoever empties a queue has something in mind that takes minutes."""
-DOCUMENTS_PATHS = "/api/content/", "/api/media/"
+DOCUMENTS_PATHS = "/api/content/", "/api/media/", "/assets/"
 """Paths whose answers carry `success` besides."""
 
 log = structlog.get_logger("web")
@@ -43,6 +43,10 @@ class Fault(BaseModel):
     message: str = Field(description="What is wrong with it, and the remedy.")
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class ProblemDocument(BaseModel):
     """An error, as RFC 9457 has it."""
 
@@ -50,8 +54,12 @@ class ProblemDocument(BaseModel):
     title: str = Field(description="The status in words.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What happened, and what to do.")
-    errors: list[Fault] | None = Field(default=None, description="The fields at fault, if it was the fields.")
-    success: Literal[False] | None = Field(default=None, description="On `/api/content` and `/api/media` only.")
+    errors: list[Fault] | None = Field(
+        default=None, exclude_if=_is_none, description="The fields at fault, if it was the fields."
+    )
+    success: Literal[False] | None = Field(
+        default=None, exclude_if=_is_none, description="On `/api/content`, `/api/media` and `/assets` only."
+    )
 
 
 class Problem(Exception):
@@ -78,7 +86,7 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The answer to the request at hand."""
-        body = self.document().model_dump_json(exclude_none=True)
+        body = self.document().model_dump_json()
         return Response(body, self.status, self.headers, mimetype="application/problem+json")
 
 
