@@ -30,7 +30,7 @@ def _has_sides_in_range(size: str) -> str:
 
 Size = Annotated[
     str,
-    StringConstraints(pattern=r"^\d{2,4}x\d{2,4}$"),
+    StringConstraints(pattern=r"^[0-9]{2,4}x[0-9]{2,4}$"),
     AfterValidator(_has_sides_in_range),
     Field(description="Width and height in pixels, as in `1280x720`; 64 to 4096 a side."),
 ]

@@ -10,13 +10,16 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 from flask import request
+from gunicorn.http.errors import ParseException
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from web.faults import MOST_FAULTS, faults, path, shown
+from web.faults import MOST_FAULTS, faults, model_in, path, shown
 from web.problems import Fault, Problem
 
 MOST_BODY_BYTES = 1024 * 1024
+MOST_FAULTS_OF_AN_ENTRY = 10
+"""Of a thousand entries each; all that can be wrong with them would be an answer of twenty times the request."""
 MOST_DEPTH = 32
 MOST_INTEGER = 2**63 - 1
 MOST_DIGITS = 20
@@ -111,8 +114,8 @@ def _entry(expected: ListOf[M], place: int, document: object) -> M | Problem:
         if not isinstance(document, dict):
             raise refused([Fault(field=path(way), message=f"{path(way)} is {shown(document)}: send an object.")])
         if broken := list(unfit(document, way)):
-            raise refused(broken[:MOST_FAULTS])
-        return _validated(expected.entries.pick(document, way), document, way)
+            raise refused(broken[:MOST_FAULTS_OF_AN_ENTRY])
+        return _validated(expected.entries.pick(document, way), document, way, MOST_FAULTS_OF_AN_ENTRY)
     except Problem as problem:
         return problem
 
@@ -136,22 +139,32 @@ def refused(errors: list[Fault]) -> Problem:
     return Problem(422, f"Not accepted. At fault: {fields}{more}.", errors=errors)
 
 
-def _validated(model: type[M], document: dict[str, Any], way: Way = ()) -> M:
-    if model.model_config.get("extra") == "ignore":
-        _tell_ignored(document, model)
+def _validated(model: type[M], document: dict[str, Any], way: Way = (), most_faults: int = MOST_FAULTS) -> M:
+    if unknown := sorted(_ignored(document, model)):
+        log.warning("unknown fields ignored", fields=unknown[:20])
     try:
         return model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise refused(faults(error, model, way)) from None
+        raise refused(faults(error, model, way, most_faults)) from None
+
+
+def _raw() -> bytes:
+    # One that says it is longer than MAX_CONTENT_LENGTH is a 413 before a byte is read; a chunked one is cut off there.
+    try:
+        raw = request.get_data(cache=False)
+    except (ParseException, OSError):
+        raise Problem(400, "The body broke off, or its chunks are not as HTTP has them. Send it again, whole.") from None
+    if len(raw) > MOST_BODY_BYTES:
+        raise RequestEntityTooLarge
+    return raw
 
 
 def _document() -> dict[str, Any]:
-    # One that says it is longer than MAX_CONTENT_LENGTH is a 413 before a byte is read; a chunked one is cut off there.
-    raw = request.get_data(cache=False)
-    if len(raw) > MOST_BODY_BYTES:
-        raise RequestEntityTooLarge
+    raw = _raw()
     if not raw.strip():
         raise Problem(400, "The request has no body. Send a JSON object.")
+    if (packed := request.headers.get("Content-Encoding", "identity")).lower() != "identity":
+        raise Problem(415, f"The body is packed ({shown(packed)} in Content-Encoding). Send it as it is, without that header.")
     if not request.is_json:
         raise Problem(415, "The body is not sent as JSON. Send it with the header Content-Type: application/json.")
     try:
@@ -217,7 +230,14 @@ def _fault(way: Way, words: str) -> Fault:
     return Fault(field=field, message=f"{field} {words}.")
 
 
-def _tell_ignored(document: Mapping[str, Any], model: type[BaseModel]) -> None:
-    known = {field.alias or name for name, field in model.model_fields.items()}
-    if unknown := sorted(set(document) - known):
-        log.warning("unknown fields ignored", fields=[name[:100] for name in unknown[:20]])
+def _ignored(document: Mapping[str, Any], model: type[BaseModel], way: Way = ()) -> Iterator[str]:
+    """The fields that a model passes over, and those that a model within it does."""
+    if model.model_config.get("extra") != "ignore":
+        return
+    known = {field.alias or name: model_in(field.annotation) for name, field in model.model_fields.items()}
+    for name, value in document.items():
+        inner = known.get(name)
+        if name not in known:
+            yield path((*way, name))
+        elif inner is not None and isinstance(value, dict):
+            yield from _ignored(value, inner, (*way, name))

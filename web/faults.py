@@ -59,9 +59,11 @@ IN_PLAIN_WORDS = {
 }
 
 
-def faults(error: ValidationError, model: type[BaseModel], way: Sequence[str | int] = ()) -> list[Fault]:
-    """What is wrong with a document that `model` refused, the first hundred of it. `way` leads to the document."""
-    return [_fault(detail, model, way) for detail in error.errors(include_url=False)[:MOST_FAULTS]]
+def faults(
+    error: ValidationError, model: type[BaseModel], way: Sequence[str | int] = (), most: int = MOST_FAULTS
+) -> list[Fault]:
+    """What is wrong with a document that `model` refused, the first of it. `way` leads to the document."""
+    return [_fault(detail, model, way) for detail in error.errors(include_url=False)[:most]]
 
 
 def shown(value: object) -> str:
@@ -139,18 +141,18 @@ def _models_on(model: type[BaseModel], steps: Sequence[str | int]) -> Iterator[t
         if isinstance(step, int):  # an entry of the list that the step before led to
             continue
         field = _field(model, str(step))
-        inner = _model_in(field.annotation) if field is not None else None
+        inner = model_in(field.annotation) if field is not None else None
         if inner is None:
             return
         model = inner
         yield model
 
 
-def _model_in(annotation: object) -> type[BaseModel] | None:
+def model_in(annotation: object) -> type[BaseModel] | None:
     """The model of a field: itself, the one of a list's entries, or the one that may be left out."""
     if isclass(annotation) and issubclass(annotation, BaseModel):
         return annotation
-    return next(filter(None, map(_model_in, get_args(annotation))), None)
+    return next(filter(None, map(model_in, get_args(annotation))), None)
 
 
 def _field(model: type[BaseModel], sent_name: str) -> FieldInfo | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from jobs.life import Status
 from tests.jobs.jobs import document
 from tests.jobs.waiting import in_queue
 from tests.web.working import fail, finish_image
+from web import create_app
 from web.assets import STATUSES
 
 ORDER = {
@@ -81,6 +83,17 @@ def test_every_state_of_a_job_is_one_of_an_asset(unsent: FlaskClient, database: 
 def test_what_is_wrong_with_an_order_is_named(lonely_client: FlaskClient, changes: Any, field: str) -> None:
     answer = lonely_client.post("/assets/asset-jobs", json={**ORDER, **changes})
     assert (answer.status_code, [error["field"] for error in answer.get_json()["errors"]]) == (422, [field])
+    assert answer.get_json()["success"] is False
+
+
+def test_unknown_fields_are_ignored_and_named_in_the_log(
+    unsent: FlaskClient, environment: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment(LOG_FORMAT="json")
+    assert create_app().test_client().post("/assets/asset-jobs", json=ORDER).status_code == 202
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (warning,) = [line for line in lines if line["event"] == "unknown fields ignored"]
+    assert warning["fields"] == ["prompt_spec.mood", "reviewed_by"]
 
 
 def test_an_article_is_no_asset_and_anothers_is_not_there(signed_in: Any, database: Any) -> None:

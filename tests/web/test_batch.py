@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -57,6 +58,15 @@ def test_each_entry_is_accepted_or_refused_by_itself_in_its_place(client: FlaskC
 def test_what_is_no_batch_is_refused_as_a_whole(lonely_client: FlaskClient, body: Any, field: str) -> None:
     answer = lonely_client.post("/api/jobs/batch", json=body)
     assert (answer.status_code, [fault["field"] for fault in answer.get_json()["errors"]]) == (422, [field])
+
+
+def test_a_thousand_entries_full_of_faults_make_no_answer_of_many_times_their_size(lonely_client: FlaskClient) -> None:
+    entry = {"type": "articles", "payload": {}, **{f"field{n}": n for n in range(50)}}
+    sent = json.dumps({"jobs": [entry] * 1_000})
+    answer = lonely_client.post("/api/jobs/batch", data=sent, content_type="application/json")
+    told = answer.get_json()["jobs"]
+    assert {len(each["error"]["errors"]) for each in told} == {10}
+    assert len(answer.data) < 4 * len(sent)
 
 
 def test_a_batch_is_sent_in_tens(client: FlaskClient, sqs_proxy: SqsProxy, database: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -95,6 +96,18 @@ def test_a_body_that_is_only_announced_is_refused_before_it_comes(address: str) 
     answer = connection.getresponse()
     assert (answer.status, json.loads(answer.read())["status"]) == (413, 413)
     connection.close()
+
+
+@pytest.mark.parametrize("body", [b"zz\r\n{}\r\n0\r\n\r\n", b"2\r\n{}"], ids=["no number", "cut off"])
+def test_a_body_in_broken_chunks_is_the_senders_fault(address: str, body: bytes) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    head = f"POST /api/jobs HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(head.encode() + body)
+        connection.shutdown(socket.SHUT_WR)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, "Send it again, whole." in json.loads(answer.read())["detail"]) == (400, True)
 
 
 def test_settings_that_cant_be_used_end_the_process_with_a_sentence(tmp_path: Path) -> None:

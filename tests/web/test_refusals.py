@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -59,6 +60,12 @@ JSON_AT_FAULT: list[tuple[str, str, str, str]] = [
     ("/api/jobs", json.dumps({**article(), "modelId": ""}), "modelId", "send at least 1 character"),
     ("/api/jobs", '{"type": "images", "payload": {"prompt": "x", "size": "12"}}', "payload.size", "width and height in pixels"),
     ("/api/jobs", '{"type": "images", "payload": {"prompt": "x", "size": "64x9999"}}', "payload.size", "64 to 4096"),
+    (
+        "/api/jobs",
+        '{"type": "images", "payload": {"prompt": "x", "size": "６４x６４"}}',
+        "payload.size",
+        "width and height in pixels",
+    ),
     ("/api/jobs", '{"type": "videos", "payload": {"prompt": "x", "duration": 61}}', "payload.duration", "60 or less"),
     ("/api/content/generate", '{"mode": "topic"}', "topic", "mode 'topic' needs it"),
     ("/api/content/generate", '{"topic": "a", "wordCount": -1}', "wordCount", "is -1: send 50 or more"),
@@ -135,6 +142,13 @@ def test_a_body_that_is_no_json_is_a_problem(
         assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
         assert words in answer.get_json()["detail"]
         assert answer.get_json().get("success") is (None if path == "/api/jobs" else False)
+
+
+def test_a_packed_body_is_refused_by_its_header(lonely_client: FlaskClient) -> None:
+    packed = gzip.compress(json.dumps(article()).encode())
+    answer = lonely_client.post("/api/jobs", data=packed, headers={"Content-Encoding": "gzip"}, content_type="application/json")
+    assert (answer.status_code, answer.mimetype) == (415, "application/problem+json")
+    assert 'the text "gzip" in Content-Encoding' in answer.get_json()["detail"]
 
 
 def test_a_body_with_json_of_another_name_is_json(lonely_client: FlaskClient) -> None:
