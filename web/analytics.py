@@ -27,6 +27,8 @@ LONGEST: dict[Bucket, timedelta] = {"hour": timedelta(days=31), "day": timedelta
 """The longest time that one question may be about."""
 USUAL: dict[Bucket, timedelta] = {"hour": timedelta(days=1), "day": timedelta(days=30)}
 
+FIRST_YEAR = 1970
+
 blueprint = Blueprint("analytics", __name__)
 
 
@@ -63,9 +65,12 @@ class AcceptedEvents(Shape):
 def _moment(value: object) -> datetime:
     try:
         moment = datetime.fromisoformat(str(value))
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise PydanticCustomError("enum", "send {expected}", {"expected": f"{A_TIME}, or a date"}) from None
+    if moment.year < FIRST_YEAR:  # of which nothing is known, and before which there may be no time at all
+        raise PydanticCustomError("enum", "send {expected}", {"expected": f"a time of the year {FIRST_YEAR} or later"})
+    return moment
 
 
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]

@@ -128,6 +128,7 @@ def test_users_see_their_own_counts_and_operators_everybodys(client: FlaskClient
         ({"from": "2026-02-01", "to": "2026-01-01"}, "from", "not before to"),
         ({"from": "2025-01-01", "to": "2025-03-01"}, "from", "at most 31 days"),
         ({"from": "2024-01-01", "to": "2025-03-01", "by": "day"}, "from", "at most 366 days"),
+        ({"to": "0001-01-01"}, "to", "a time of the year 1970 or later"),
         ({"by": "week"}, "by", "send 'hour' or 'day'"),
         ({"topic": "bees"}, "topic", "known here are event, subject, from, to, by, user"),
     ],
