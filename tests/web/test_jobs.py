@@ -220,6 +220,12 @@ def test_a_file_comes_in_ranges(client: FlaskClient, picture: str, asked: str, f
     assert answer.headers["Content-Range"] == f"bytes {first}-{last}/{len(PICTURE)}"
 
 
+@pytest.mark.parametrize("asked", ["bytes=many", "bytes=5-1", "bytes=0-0,5-9", "lines=1-2", "x"])
+def test_what_is_no_range_of_bytes_is_not_heeded(client: FlaskClient, picture: str, asked: str) -> None:
+    answer = client.get(picture, headers={"Range": asked})
+    assert (answer.status_code, answer.data) == (200, PICTURE)
+
+
 def test_a_range_behind_the_end_is_a_problem_that_tells_the_size(client: FlaskClient, picture: str) -> None:
     answer = client.get(picture, headers={"Range": "bytes=9999-"})
     assert (answer.status_code, answer.mimetype) == (416, "application/problem+json")
