@@ -58,12 +58,12 @@ def _in_wheel() -> Path | None:
 class Mongod(Server):
     """A running MongoDB. `uri` is its address; it is primary of its replica set."""
 
-    def __init__(self, data: Path, watchdog: Watchdog) -> None:
+    def __init__(self, data: Path, watchdog: Watchdog, *options: str) -> None:
         data.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         program = [str(find()), "--replSet", REPLICA_SET, "--bind_ip", "127.0.0.1", "--port", str(self.port)]
-        options = ["--dbpath", str(data), "--wiredTigerCacheSizeGB", CACHE_GIGABYTES, "--nounixsocket", "--quiet"]
-        super().__init__("MongoDB", watchdog.command(program + options, "store"), data.parent / "mongod.log")
+        program += ["--dbpath", str(data), "--wiredTigerCacheSizeGB", CACHE_GIGABYTES, "--nounixsocket", "--quiet", *options]
+        super().__init__("MongoDB", watchdog.command(program, "store"), data.parent / "mongod.log")
 
     @property
     def uri(self) -> str:
@@ -98,14 +98,16 @@ class Mongod(Server):
         raise self.fault()
 
 
-def start(data: Path, watchdog: Watchdog) -> Mongod:
+def start(data: Path, watchdog: Watchdog, *options: str) -> Mongod:
     """Start MongoDB on a free port of the loopback address with its data under `data`; it takes writes on return.
+
+    It gets `options` besides.
 
     Raises:
         StackError: it can't start; the message says what to do.
     """
     for _ in range(PORT_TRIES):
-        mongod = Mongod(data, watchdog)
+        mongod = Mongod(data, watchdog, *options)
         try:
             if mongod.became_primary():
                 return mongod

@@ -14,7 +14,14 @@ from gridfs import GridFSBucket
 from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient, timeout
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, OperationFailure, PyMongoError, WTimeoutError
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WriteConcernError,
+)
 
 from jobs.life import FINAL, OPEN, Status
 from jobs.pace import pace
@@ -182,11 +189,20 @@ def available() -> Iterator[None]:
     """Turn "MongoDB is away" in pymongo's many words into `DatabaseUnavailable`."""
     try:
         yield
-    except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
+    except PyMongoError as error:
+        if not _is_away(error):
+            raise
         _answering_since.clear()
         raise DatabaseUnavailable(str(error)) from error
     if not _answering_since:
         _answering_since.append(monotonic())
+
+
+def _is_away(error: PyMongoError) -> bool:
+    """Whether it passes by itself. A write that its server had, and no majority, is undone where another one takes over."""
+    if isinstance(error, BulkWriteError):
+        return bool(error.details["writeConcernErrors"])
+    return isinstance(error, ConnectionFailure | ExecutionTimeout | WriteConcernError)
 
 
 def quiet_seconds_left() -> float:

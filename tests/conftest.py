@@ -85,7 +85,8 @@ def watchdog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watchdog]:
 @pytest.fixture(scope="session")
 def mongodb(tmp_path_factory: pytest.TempPathFactory, watchdog: Watchdog) -> Iterator[str]:
     """The URI of a MongoDB replica set: the one that MONGODB_URI named before the tests, else one of our own."""
-    server = None if GIVEN_MONGODB_URI else mongod.start(tmp_path_factory.mktemp("mongodb") / "data", watchdog)
+    data = tmp_path_factory.mktemp("mongodb") / "data"
+    server = None if GIVEN_MONGODB_URI else mongod.start(data, watchdog, "--setParameter", "enableTestCommands=1")
     uri = server.uri if server else str(GIVEN_MONGODB_URI)
     os.environ["MONGODB_URI"] = uri
     forget_settings()
