@@ -136,13 +136,17 @@ class JobStore(StartAndEnd):
         return new_or_kept({name: value for name, value in document.items() if name not in computed}, **computed)
 
     def mark_sent(self, sent: Mapping[str, str], *, n: int) -> None:
-        """Name the messages (`{job id: message id}`) of dispatch `n`, where the job is still waiting under it."""
+        """Name the messages (`{job id: message id}`) of dispatch `n`, where the job is still waiting under it.
+
+        A job that was claimed and given up meanwhile has let that message go, though no other was sent yet.
+        """
         ids = [*sent]
         jobs = self._jobs.with_options(write_concern=WriteConcern(w=1))  # nobody waits for the journal: a name that is lost
         for place in range(0, len(ids), MOST):  # with its server costs a copy of the message
             named = ids[place : place + MOST]
             message_id = of_each("$_id", named, [sent[job_id] for job_id in named])
-            guard = self._guard("mark_sent", {"_id": {"$in": named}, "dispatch.n": n, "lease": None})
+            is_ours: Document = {"_id": {"$in": named}, "dispatch.n": n, "dispatch.by": {"$ne": None}, "lease": None}
+            guard = self._guard("mark_sent", is_ours)
             with available():
                 jobs.update_many(guard, [{"$set": self._changes("mark_sent", {"message_id": message_id})}])
 

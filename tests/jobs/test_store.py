@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -203,6 +204,32 @@ def test_a_message_is_named_only_for_the_dispatch_that_sent_it_and_before_the_cl
     claim(claimed)
     store().mark_sent({fresh: "m", redispatched: "m", claimed: "m"}, n=1)
     assert [read(job_id).message_id for job_id in (fresh, redispatched, claimed)] == ["m", None, "message-1"]
+
+
+@pytest.mark.parametrize("verb", ["park", "hand_back", "let_go", "forget"])
+def test_a_message_that_its_job_has_let_go_is_not_named_any_more(verb: str, database: Any) -> None:
+    job_id = put(database)
+    claim(job_id)
+    verbs: dict[str, Callable[[], object]] = {
+        "park": lambda: store().park(job_id, "mine", reason="rate_limit", seconds=5),
+        "hand_back": lambda: store().hand_back(job_id, "mine"),
+        "let_go": lambda: store().retry_later(job_id, "mine", seconds=5, code="c", message="m", keeps_message=False),
+        "forget": lambda: (
+            store().retry_later(job_id, "mine", seconds=5, code="c", message="m")
+            and store().forget_message(job_id, "message-1")
+        ),
+    }
+    assert verbs[verb]()
+    store().mark_sent({job_id: "message-1"}, n=1)  # the name comes late, from a process that answers users
+    assert read(job_id).message_id is None
+
+
+def test_a_message_that_its_job_keeps_for_a_retry_is_named_still(database: Any) -> None:
+    job_id = put(database)
+    claim(job_id)
+    store().retry_later(job_id, "mine", seconds=5, code="c", message="m")
+    store().mark_sent({job_id: "message-1"}, n=1)
+    assert read(job_id).message_id == "message-1"
 
 
 def test_requeueing_starts_a_job_over(database: Any) -> None:
