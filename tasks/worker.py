@@ -31,6 +31,7 @@ from queues.deliveries import deliveries
 from queues.receiver import Receiver
 from settings import SettingsError, settings
 from tasks import liveness
+from tasks.beat import beat
 from tasks.leaving import let_go
 from tasks.pool import TaskPool
 
@@ -102,6 +103,7 @@ def look_after_deliveries(sender: Any, **_: Any) -> None:
     gc.collect()
     gc.freeze()  # what was imported stays: no collection need look at it again
     kinds = sender.app.amqp.queues.consume_from  # add_consumer and cancel_consumer change it
+    beat().start()  # what waits for its claim is kept invisible too, be it the first
     liveness.start(sender.hostname, lambda: sender.pool.limit)
     _ending.append(start_in_background(kinds, also=[probe_due, wake_affordable], stands_back=True))
     _ending.append(liveness.stop)

@@ -91,6 +91,21 @@ def test_with_mongodb_away_for_longer_than_a_lease_every_job_completes_once_and_
         wait_for(lambda: in_queues() == 0, "the messages to go", workers[0])
 
 
+def test_a_message_that_waits_for_mongodb_from_its_workers_start_on_is_kept_from_others(
+    start_worker: StartWorker, mongodb: str, sqs_proxy: SqsProxy
+) -> None:
+    with Forwarder(*host_and_port(mongodb)) as way:
+        way.cut()
+        mongodb_uri = f"mongodb://{way.address}/?directConnection=true"
+        worker = start_worker("articles", LEASE_SECONDS="3", MONGODB_URI=mongodb_uri)
+        job = submit(order())
+        wait_for(lambda: "MongoDB is away; waiting for it" in worker.log, "the message to wait", worker)
+        before = sqs_proxy.counts["ChangeMessageVisibilityBatch"]
+        wait_for(lambda: sqs_proxy.counts["ChangeMessageVisibilityBatch"] > before, "a beat", worker)
+        way.restore()
+        assert told(finished(job.id, worker)) == (Status.COMPLETED, 1, 0)
+
+
 @pytest.mark.long
 def test_jobs_come_and_go_while_mongodb_is_cut_off_again_and_again(
     start_worker: StartWorker, mongodb: str, database: Any
