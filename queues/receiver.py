@@ -125,16 +125,16 @@ class Receiver:
             self._fail(error)
             return 0
         self._succeed(messages)
-        if self._stopped.is_set():
-            self._let_go(queue, messages)
-        else:
-            for message in self._unless_paused(queue, messages):
-                self._take(queue, message)
+        for message in self._still_wanted(queue, messages):
+            self._take(queue, message)
         return len(messages)
 
-    def _unless_paused(self, queue: Queue, messages: list[Message]) -> list[Message]:
-        """What to take: where the queue was paused during the long poll, only what would be a dead letter if put back."""
-        if not messages or not type(self).paused(self.kind):
+    def _still_wanted(self, queue: Queue, messages: list[Message]) -> list[Message]:
+        """What to take: stopped, or with the queue paused, during the long poll, only what would be a dead letter if put back.
+
+        (With a worker that stops it is what the worker holds at its end, for whoever lets go of that.)
+        """
+        if not messages or not (self._stopped.is_set() or type(self).paused(self.kind)):
             return messages
         last = [message for message in messages if message.receive_count >= kind_named(self.kind).max_receives]
         self._let_go(queue, [message for message in messages if message not in last])
