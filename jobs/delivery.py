@@ -69,7 +69,9 @@ class End:
 
 @dataclass(frozen=True)
 class StartOver:
-    """An operator has sent the failed job's dead letter back: its attempts are new."""
+    """An operator has sent the dead letter of the job that failed then back: its attempts are new."""
+
+    failed_at: datetime | None
 
 
 Answer = Drop | ComeAgain | Replace | SetAside | End | StartOver
@@ -86,7 +88,8 @@ def answer(job: Job | None, came: Came, now: datetime, *, quiet_seconds: float =
         return SetAside(f"field type is {came.kind!r}, but the job's is {job.kind!r}")
     is_named = job.message_id == came.message_id
     if job.status.is_final:
-        return StartOver() if job.status is Status.FAILED and not is_named and _is_redriven(job, came) else Drop()
+        is_redriven = job.status is Status.FAILED and not is_named and _is_redriven(job, came)
+        return StartOver(job.finished_at) if is_redriven else Drop()
     if end := _end(job, now):
         return end
     return _later(job, came, now, quiet_seconds, is_named=is_named)

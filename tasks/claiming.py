@@ -106,8 +106,8 @@ def _carry_out(answer: table.Answer, job: Job | None, delivery: Delivery) -> Set
             if is_ended and job.group is not None:  # the next look is at another job
                 perform_pending_of(job.id)
             return None
-        case table.StartOver():
-            started_over = store().requeue(job_id, by=process_name())
+        case table.StartOver(failed_at):
+            started_over = store().requeue(job_id, by=process_name(), failed_at=failed_at)
             log.info("a dead letter was sent back; the job starts over", job_id=job_id)
             if started_over is None or started_over.group is None:
                 return None

@@ -96,11 +96,14 @@ def test_while_nothing_is_taken_over_a_dead_workers_message_comes_again_after_th
     assert answer(job("processing", **NAMED, **leased(A_MINUTE_AGO)), came(), NOW, quiet_seconds=12.4) == ComeAgain(13)
 
 
+FIVE_MINUTES_AGO = NOW - timedelta(minutes=5)
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        pytest.param(came("new", is_dead_letter=True), StartOver(), id="our dead letter, moved back"),
-        pytest.param(came("new", written_at=AN_HOUR_AGO), StartOver(), id="one that SQS had moved, moved back"),
+        pytest.param(came("new", is_dead_letter=True), StartOver(FIVE_MINUTES_AGO), id="our dead letter, moved back"),
+        pytest.param(came("new", written_at=AN_HOUR_AGO), StartOver(FIVE_MINUTES_AGO), id="one that SQS had moved, moved back"),
         pytest.param(came("new", written_at=NOW - timedelta(seconds=50)), Drop(), id="a copy sent after the end"),
         pytest.param(came("new", written_at=AN_HOUR_AGO, sent_at=AN_HOUR_AGO), Drop(), id="a copy from before the end"),
         pytest.param(came("new", written_at=None), Drop(), id="a copy that does not say when it was written"),
@@ -108,7 +111,7 @@ def test_while_nothing_is_taken_over_a_dead_workers_message_comes_again_after_th
     ],
 )
 def test_a_dead_letter_that_was_moved_back_starts_the_failed_job_over(message: Came, expected: Answer) -> None:
-    failed = job("failed", **NAMED, finished_at=NOW - timedelta(minutes=5))
+    failed = job("failed", **NAMED, finished_at=FIVE_MINUTES_AGO)
     assert answer(failed, message, NOW) == expected
 
 
@@ -147,6 +150,6 @@ def test_a_groups_message_on_its_last_receive_is_replaced() -> None:
 
 
 def test_a_dead_letter_moved_back_starts_its_job_over_though_others_of_its_group_are_open() -> None:
-    failed = job("failed", **NAMED, finished_at=NOW - timedelta(minutes=5))
-    assert answer_in_order(failed, job("queued"), came("new", is_dead_letter=True), NOW) == StartOver()
+    failed = job("failed", **NAMED, finished_at=FIVE_MINUTES_AGO)
+    assert answer_in_order(failed, job("queued"), came("new", is_dead_letter=True), NOW) == StartOver(FIVE_MINUTES_AGO)
     assert answer_in_order(failed, job("queued"), came(), NOW) == ComeAgain(1)
