@@ -180,8 +180,28 @@ class DatabaseUnavailable(Exception):
     """MongoDB does not answer just now. Nothing was lost; try again in a few seconds."""
 
 
-_answering_since: list[float] = []
-"""When MongoDB began to answer this process, by the monotonic clock; empty while it does not."""
+class Stopwatch:
+    """Runs from its making on, but for the time that this machine sleeps."""
+
+    def __init__(self) -> None:
+        self._began = monotonic()
+        self._clock = time()
+
+    @property
+    def seconds(self) -> float:
+        return monotonic() - self._began
+
+    @property
+    def missed(self) -> float:
+        """The seconds that it did not see: the machine slept, or its clock was set."""
+        return abs(time() - self._clock - self.seconds)
+
+    def forget_missed(self) -> None:
+        self._clock = time() - self.seconds
+
+
+_answering_since: list[Stopwatch] = []
+"""Since when MongoDB answers this process; empty while it does not."""
 
 
 @contextmanager
@@ -195,7 +215,7 @@ def available() -> Iterator[None]:
         _answering_since.clear()
         raise DatabaseUnavailable(str(error)) from error
     if not _answering_since:
-        _answering_since.append(monotonic())
+        _answering_since.append(Stopwatch())
 
 
 def _is_away(error: PyMongoError) -> bool:
@@ -206,9 +226,20 @@ def _is_away(error: PyMongoError) -> bool:
 
 
 def quiet_seconds_left() -> float:
-    """For so long this process takes no job over: after MongoDB was away, those who hold jobs renew their leases first."""
-    since = _answering_since[:1] or [monotonic()]
-    return max(since[0] + pace().quiet - monotonic(), 0)
+    """For so long this process takes no job over: after MongoDB was away, those who hold jobs renew their leases first.
+
+    So they do after this machine has slept, and perhaps they and MongoDB with it: by MongoDB's clock their leases ran out.
+    """
+    since = _answering_since[:1]
+    if since and since[0].missed > pace().beat:
+        _answering_since[:] = since = [Stopwatch()]
+    return max(pace().quiet - since[0].seconds, 0) if since else pace().quiet
+
+
+def forget_sleep() -> None:
+    """Only this process was stopped, as that of a Lambda function is between two calls: whoever holds jobs has gone on."""
+    for since in _answering_since:
+        since.forget_missed()
 
 
 class Database:
@@ -220,6 +251,7 @@ class Database:
             appname="pressroom",
             tz_aware=True,
             w="majority",
+            readPreference="primary",  # what was just written is read back, whatever the address asks for
             connectTimeoutMS=CONNECT_MILLISECONDS,
             socketTimeoutMS=ANSWER_MILLISECONDS,
             serverSelectionTimeoutMS=SELECT_MILLISECONDS,
@@ -227,8 +259,8 @@ class Database:
         )
         self._database = self._client[name]
         self._collections: dict[str, Collection[Document]] = {}
-        self._told = EVER, -TOLD_SECONDS, 0.0
-        """What MongoDB told of its time, and what stopwatch and clock of this process said then."""
+        self._told: tuple[datetime, Stopwatch] | None = None
+        """What MongoDB told of its time, and what has passed since."""
         self._prepared = False
         self._preparing = Lock()
 
@@ -255,16 +287,12 @@ class Database:
 
     def now(self) -> datetime:
         """MongoDB's time: as it told it some seconds ago, and what has passed since by this process's stopwatch."""
-        told, stopwatch, clock = self._told
-        passed = monotonic() - stopwatch
-        has_slept = abs(time() - clock - passed) > SLEPT_SECONDS  # this machine, and no stopwatch ran
-        if passed > TOLD_SECONDS or has_slept:
+        told, since = self._told or (EVER, None)
+        if since is None or since.seconds > TOLD_SECONDS or since.missed > SLEPT_SECONDS:
             with available():
                 said: datetime = self._database.command("hello")["localTime"]
-            told = said.replace(tzinfo=UTC)
-            self._told = told, monotonic(), time()
-            return told
-        return told + timedelta(milliseconds=int(passed * 1000))  # MongoDB keeps no finer times
+            told, since = self._told = said.replace(tzinfo=UTC), Stopwatch()
+        return told + timedelta(milliseconds=int(since.seconds * 1000))  # MongoDB keeps no finer times
 
     def in_transaction(self, write: Callable[[ClientSession], T]) -> T:
         """What `write(session)` answers, its writes done together or not at all. It is called again where another was quicker.

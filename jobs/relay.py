@@ -125,6 +125,7 @@ class Relay:
     def _look_after_all(self) -> None:
         database().ping()  # with MongoDB away there is nothing to be done; one wait says so
         kinds = sorted({*self.kinds} - self._looked_after())
+        self._short = {kind: shortage for kind, shortage in self._short.items() if kind in kinds}  # what others saw is unknown
         for kind in kinds:
             self._try(f"leases of {kind}", partial(self._sweep, kind))
             self._try(f"expiry of {kind}", partial(self._expire, kind))

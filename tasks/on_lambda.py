@@ -18,6 +18,7 @@ import structlog
 
 import providers.cancelling  # noqa: F401 - performs the cancels of generations
 from jobs import counters
+from jobs.database import forget_sleep
 from jobs.relay import Relay
 from jobs.samples import take_sample
 from jobs.spending import wake_affordable
@@ -62,7 +63,7 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, list[dict[s
     Raises:
         ValueError: the messages come from no queue of the catalogue.
     """
-    _prepare()
+    _wake()
     leaving.come_back()
     settled: list[Delivery] = []
     deliveries().on_settled = settled.append
@@ -76,7 +77,7 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, list[dict[s
 
 def relay(event: object, context: object) -> str:
     """One round of the relay, for an EventBridge schedule of a minute; what it did."""
-    _prepare()
+    _wake()
     report = str(_relay().round())
     counters.flush()
     return report
@@ -176,6 +177,12 @@ def _attribute(value: Mapping[str, Any]) -> dict[str, Any]:
     if value.get("binaryValue") is not None:
         made["BinaryValue"] = base64.b64decode(value["binaryValue"])
     return made
+
+
+def _wake() -> None:
+    """Begin a call: the first of this process, or after it was frozen since the last."""
+    _prepare()
+    forget_sleep()
 
 
 @cache

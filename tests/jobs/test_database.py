@@ -1,16 +1,20 @@
-"""Collections, validator and indexes, made by whoever comes first."""
+"""Collections, validator and indexes, made by whoever comes first; and MongoDB's time, asked for now and then."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 
-from jobs.database import INDEXES, Database
+from jobs.database import INDEXES, TOLD_SECONDS, Database, available, quiet_seconds_left
+from jobs.pace import pace
+from tests.jobs.clocks import Clocks
+from tests.jobs.jobs import document
 
 
 @pytest.fixture
@@ -49,3 +53,52 @@ def test_a_validator_of_an_earlier_release_is_brought_up_to_date(empty: Any) -> 
         "$jsonSchema"
         in empty.command("listCollections", filter={"name": "jobs"})["cursor"]["firstBatch"][0]["options"]["validator"]
     )
+
+
+@pytest.mark.parametrize("wish", ["readPreference=secondary", "w=1", "retryWrites=false"])
+def test_what_was_written_is_what_is_read_whatever_the_address_asks_for(wish: str, mongodb: str, database: Any) -> None:
+    jobs = Database(f"{mongodb}&{wish}", database.name).collection("jobs")
+    job = document()
+    jobs.insert_one(job)
+    assert jobs.find_one({"_id": job["_id"]}) is not None
+    assert jobs.write_concern.document == {"w": "majority"}
+
+
+def seconds_ahead(source: Database) -> int:
+    """Of this machine's clock, which MongoDB's is."""
+    return round((source.now() - datetime.now(UTC)).total_seconds())
+
+
+def test_mongodbs_time_is_asked_for_now_and_then_and_reckoned_meanwhile(mongodb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks, source = Clocks(monkeypatch), Database(mongodb, "unused")
+    assert seconds_ahead(source) == 0
+    clocks.go_on(TOLD_SECONDS - 1)
+    assert seconds_ahead(source) == TOLD_SECONDS - 1
+    clocks.go_on(1)
+    assert seconds_ahead(source) == 0
+
+
+def test_mongodbs_time_is_asked_for_after_this_machine_has_slept(mongodb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks, source = Clocks(monkeypatch), Database(mongodb, "unused")
+    assert seconds_ahead(source) == 0
+    clocks.go_on(TOLD_SECONDS - 1)
+    clocks.sleep(1)
+    assert seconds_ahead(source) == 0
+
+
+def test_a_process_is_quiet_after_mongodb_began_to_answer_and_after_its_machine_has_slept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clocks = Clocks(monkeypatch)
+    monkeypatch.setattr("jobs.database._answering_since", [])
+    assert quiet_seconds_left() == pace().quiet
+    with available():
+        pass
+    clocks.go_on(pace().quiet)
+    assert quiet_seconds_left() == 0
+    clocks.sleep(pace().beat / 2)  # no lease runs out meanwhile
+    assert quiet_seconds_left() == 0
+    clocks.sleep(pace().lease)
+    assert quiet_seconds_left() > pace().beat
+    clocks.go_on(pace().quiet)
+    assert quiet_seconds_left() == 0

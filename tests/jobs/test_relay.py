@@ -28,6 +28,7 @@ from queues.queue import Outgoing, dead_letters_of, queue_for
 from queues.steps import Step
 from queues.wire import JobMessage
 from tests.conftest import NOWHERE
+from tests.jobs.clocks import Clocks
 from tests.jobs.jobs import TOKEN
 from tests.jobs.waiting import FREE, FUTURE, PAST, in_queue, let_time_pass, put, read, receive_all
 from tests.sqs import SqsProxy
@@ -267,6 +268,18 @@ def test_nothing_is_taken_over_right_after_mongodb_came_back(database: Any, monk
     assert read(job.id) == job
 
 
+def test_nothing_is_taken_over_right_after_this_machine_has_slept(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks = Clocks(monkeypatch)
+    job = put(database, "processing", lease_seconds=-60)
+    clocks.go_on(3_600)
+    clocks.sleep(3_600)  # by MongoDB's clock the leases of the jobs that run here ran out meanwhile
+    a_relay().round()
+    assert read(job.id) == job
+    clocks.go_on(pace().quiet)
+    a_relay().round()
+    assert read(job.id).crashes == 1
+
+
 def test_a_job_that_did_not_start_in_its_time_expires(database: Any) -> None:
     late = put(database, expires_at=PAST)
     started = put(database, "retrying", expires_at=PAST, started_at=PAST, message_id="m", not_before=FUTURE)
@@ -448,6 +461,16 @@ def test_a_workers_relay_stands_back_while_another_looks_after_its_kinds(
         database.relays.update_one({"_id": "relay"}, {"$set": of_the_other})
     put(database)
     assert Relay(["articles"], "worker", stands_back=True).round().done == does
+
+
+def test_what_a_relay_missed_in_a_queue_before_it_stood_back_has_not_been_missing_since(database: Any) -> None:
+    put(database, message_id="m", dispatch=FREE | {"n": 1, "at": PAST})
+    workers = Relay(["articles"], "worker", stands_back=True, pace=replace(pace(), silent=NEVER))
+    workers.round()
+    assert workers._short
+    a_relay().round()
+    workers.round()
+    assert not workers._short
 
 
 def message_of(job_id: str) -> str | None:

@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
@@ -22,6 +23,7 @@ from queues.queue import Outgoing, Queue, dead_letters_of, queue_for
 from settings import CHECKOUT
 from tasks import on_lambda
 from tasks.leaving import come_back
+from tests.jobs.clocks import Clocks
 from tests.workers import wait_for
 
 QUEUE_SECONDS = 60
@@ -169,6 +171,20 @@ def test_a_function_without_time_gives_everything_back_at_once(service: AiServic
     mapping.invoke(mapping.receive(), 1)
     assert [(found(each).status, found(each).attempts) for each in jobs] == [(Status.QUEUED, 0)] * 2
     assert len(wait_for(mapping.receive, "their messages")) > 0
+
+
+def test_a_function_that_was_frozen_since_its_last_call_takes_over_what_a_dead_worker_left(
+    service: AiService, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clocks = Clocks(monkeypatch)
+    job = submit(Order(kind="articles", payload=ARTICLE, user_id="ada"))
+    assert store().claim(job.id, kind="articles", token="t", worker="dead", message_id=job.message_id)
+    database.jobs.update_one({"_id": job.id}, {"$set": {"lease.expires_at": datetime.now(UTC)}})
+    clocks.go_on(3_600)
+    clocks.sleep(3_600)
+    mapping = Mapping(queue_for("articles"))
+    assert mapping.invoke(mapping.receive()) == set()
+    assert (found(job).status, found(job).crashes) == (Status.COMPLETED, 1)
 
 
 def test_messages_of_an_unknown_queue_are_refused_with_the_remedy() -> None:
