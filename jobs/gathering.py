@@ -107,7 +107,7 @@ class _Asker(Generic[A, R]):
         self.called.acquire()
         self.leads = False
         self.answers: list[R] = []
-        self.error: Exception = RuntimeError("whoever asked for this one too broke off")
+        self.error: Exception = DatabaseUnavailable("Whoever asked for this one too broke off; ask again.")
 
     def answer(self) -> R:
         if not self.answers:

@@ -34,14 +34,14 @@ class Requests:
         return self._answer(wanted)
 
 
-def asked(requests: Requests, *, behind: int) -> list[int | Exception]:
+def asked(requests: Requests, *, behind: int) -> list[int | BaseException]:
     """What 0 is told, and those that ask while it is asked for: 1 to `behind`."""
     gathering = Gathering(requests)
 
-    def ask(n: int) -> int | Exception:
+    def ask(n: int) -> int | BaseException:
         try:
             return gathering.ask(n)
-        except Exception as error:  # noqa: BLE001 - the test judges it
+        except BaseException as error:  # noqa: BLE001 - the test judges it
             return error
 
     with ThreadPoolExecutor(behind + 1) as pool:
@@ -115,6 +115,22 @@ def test_who_asks_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(gathering_module, "LINGER_SECONDS", 3_600)
     gathering = Gathering[int, int](lambda wanted: wanted)
     assert [gathering.ask(n) for n in range(3)] == [0, 1, 2]
+
+
+def test_nobody_waits_for_one_who_broke_off_and_those_he_asked_for_too_ask_again() -> None:
+    class Died(BaseException):
+        pass
+
+    def answer(wanted: Sequence[int]) -> Sequence[int]:
+        if 1 in wanted:
+            raise Died
+        return wanted
+
+    requests = Requests(answer)
+    told = asked(requests, behind=MOST + 1)
+    assert (told[0], told[-1]) == (0, MOST + 1)
+    assert [type(each) for each in told[1:-1]].count(Died) == 1
+    assert [type(each) for each in told[1:-1]].count(DatabaseUnavailable) == MOST - 1
 
 
 def claimed(ids: Sequence[str], token: str = "token") -> list[Job | None]:
