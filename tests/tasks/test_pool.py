@@ -18,6 +18,7 @@ from jobs.submit import Order, submit
 from queues.deliveries import deliveries
 from settings import CHECKOUT
 from tasks import pool as pool_module
+from tasks.leaving import come_back
 from tasks.pool import Slot, TaskPool, current_slot
 from tests.workers import PATIENCE_SECONDS, wait_for
 
@@ -53,6 +54,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskPool]:
     yield pool
     pool.shrink(7)
     deliveries.cache_clear()
+    come_back()
 
 
 def room() -> int:
