@@ -5,18 +5,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from threading import Event
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from pymongo.errors import OperationFailure
+from pymongo import MongoClient
+from pymongo.errors import ConnectionFailure, OperationFailure
 
+from devstack import mongod
+from devstack.watchdog import Watchdog
 from jobs.database import DatabaseUnavailable
 from jobs.dispatch import dispatches
 from jobs.life import Status
 from jobs.store import store
 from jobs.submit import Order, submit
+from tasks.patience import patiently
 from tests.jobs.ordered import change
 from tests.jobs.waiting import put, read
+from tests.workers import wait_for
 
 STEPPED_DOWN = 189
 """MongoDB's code for "the primary stepped down while this waited for a majority"."""
@@ -98,3 +108,47 @@ def test_a_dispatch_that_no_majority_has_is_nobodys_to_send(step_down: Fail, dat
     step_down("update")
     with pytest.raises(DatabaseUnavailable):
         dispatches().take([job], "relay")
+
+
+@pytest.fixture
+def own_mongodb(tmp_path: Path, watchdog: Watchdog, environment: Callable[..., None]) -> Iterator[MongoClient[dict[str, Any]]]:
+    """A MongoDB that no other test uses, and the one of the settings."""
+    server = mongod.start(tmp_path / "mongodb" / "data", watchdog)
+    environment(MONGODB_URI=server.uri, MONGODB_DATABASE="pressroom")
+    with MongoClient[dict[str, Any]](server.uri) as client:
+        yield client
+    server.stop()
+
+
+@pytest.mark.long
+def test_jobs_are_done_once_and_no_attempt_is_lost_while_mongodb_steps_down_again_and_again(
+    own_mongodb: MongoClient[dict[str, Any]],
+) -> None:
+    done: list[str] = []
+    is_enough = Event()
+
+    def do_jobs() -> None:
+        while not is_enough.is_set():
+            document, token = Order(kind="articles", payload={}, user_id="ada").document(), uuid4().hex
+            job = patiently(partial(store().insert, document, by="web"))
+            claim = partial(store().claim, job.id, kind="articles", token=token, worker="w", message_id="m")
+            assert patiently(claim)
+            assert patiently(partial(store().progress, job.id, token, percent=50, stage="Half way"))
+            assert patiently(partial(store().complete, job.id, token, result={"by": token}, usage={}))
+            done.append(job.id)
+
+    with ThreadPoolExecutor(8) as pool:
+        workers = [pool.submit(do_jobs) for _ in range(8)]
+        try:
+            for _ in range(3):
+                before = len(done)
+                with suppress(ConnectionFailure):
+                    own_mongodb.admin.command("replSetStepDown", 2, secondaryCatchUpPeriodSecs=0, force=True)
+                wait_for(lambda: len(done) > before + 2 * len(workers), "the jobs to go on")  # noqa: B023 - called at once
+        finally:
+            is_enough.set()
+        for each in workers:
+            each.result()
+    found = {job["_id"]: job for job in own_mongodb.pressroom.jobs.find()}
+    assert found.keys() == {*done}
+    assert {(job["status"], job["attempts"], job["crashes"]) for job in found.values()} == {("completed", 1, 0)}
