@@ -35,19 +35,18 @@ MONTHS = "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "
 LETTER_COUNTRIES = frozenset({"US", "CA", "MX", "PH", "CL", "CO", "VE"})
 """Where the paper is called Letter."""
 SHOWN_URL_CHARACTERS = 60
-"""A longer address is shown by its host."""
-LONG_WORD = re.compile(r"\S{40}(?=\S)")
-"""A longer one may be broken anywhere, so that it stays on the page."""
+"""A longer address is shown by its host, a longer profile by its network and name."""
 TURNS = frozenset(map(chr, chain(range(0x202A, 0x202F), range(0x2066, 0x206A), [0xFEFF])))
 """Characters that turn the direction of the text after them, and the mark of a file's beginning."""
 
 
 def sheet(resume: JsonResume) -> Plain:
-    """`{"name", "label", "paper", "contacts", "profile", "sections"}`, ready for a template."""
+    """`{"name", "label", "reads", "paper", "contacts", "profile", "sections"}`, ready for a template."""
     basics = resume.basics
     return {
-        "name": _clean(basics.name),
+        "name": _line(basics.name),
         "label": _line(basics.label),
+        "reads": _direction(basics),
         "paper": "us-letter" if basics.location.country_code.upper() in LETTER_COUNTRIES else "a4",
         "contacts": [*_contacts(basics)],
         "profile": _paragraphs(basics.summary),
@@ -60,16 +59,17 @@ def _contacts(basics: Basics) -> Iterator[Plain]:
     if place := _joined(", ", basics.location.city, basics.location.region):
         yield {"text": place, "link": ""}
     if basics.email:
-        yield {"text": _clean(basics.email), "link": f"mailto:{basics.email}"}
+        yield {"text": _line(basics.email), "link": f"mailto:{basics.email}"}
     if basics.phone:
         number = re.sub(r"[^\d+]", "", basics.phone)
-        yield {"text": _clean(basics.phone), "link": f"tel:{number}" if number else ""}
+        yield {"text": _line(basics.phone), "link": f"tel:{number}" if number else ""}
     if basics.url:
         yield _link(basics.url)
     for profile in basics.profiles:
+        called = _joined(": ", profile.network, profile.username)
         if profile.url:
-            yield _link(profile.url)
-        elif called := _joined(": ", profile.network, profile.username):
+            yield _link(profile.url, called if profile.username else "")
+        elif called:
             yield {"text": called, "link": ""}
 
 
@@ -215,11 +215,19 @@ def _month(date: str) -> str:
     return f"{MONTHS[int(rest[:2]) - 1]} {year}" if rest else year
 
 
-def _link(url: str) -> Plain:
+def _link(url: str, called: str = "") -> Plain:
+    """`called` is shown where the address is too long to be."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2].removeprefix("www.")
     shown = f"{host}{parts.path}".rstrip("/")
-    return {"text": _clean(shown if len(shown) <= SHOWN_URL_CHARACTERS else host), "link": url}
+    return {"text": _line(shown if len(shown) <= SHOWN_URL_CHARACTERS else called or host), "link": url}
+
+
+def _direction(basics: Basics) -> str:
+    """`rtl` where most letters of who it is are of a script that is read from the right, else `ltr`."""
+    letters = [unicodedata.bidirectional(each) for each in f"{basics.name}{basics.label}{basics.summary}"]
+    from_right = sum(each in {"R", "AL"} for each in letters)
+    return "rtl" if from_right > letters.count("L") else "ltr"
 
 
 def _joined(between: str, *texts: str) -> str:
@@ -230,12 +238,7 @@ def _paragraphs(text: str) -> list[str]:
     return [*filter(None, map(_line, text.splitlines()))]
 
 
-def _clean(text: str) -> str:
+def _line(text: str) -> str:
     """A line without what no font can show: control characters, and those that turn the direction of what follows."""
     shown = "".join(" " if unicodedata.category(each) in {"Cc", "Zl", "Zp"} else each for each in text)
     return " ".join("".join(each for each in shown if each not in TURNS).split())
-
-
-def _line(text: str) -> str:
-    """The same, with places to break where a word is longer than a line may be."""
-    return LONG_WORD.sub("\\g<0>\u200b", _clean(text))

@@ -147,6 +147,45 @@ def test_a_long_resume_has_numbered_pages_and_no_entry_is_torn_apart(template: T
         assert f"{number} of {len(found)}" in text or f"{number} / {len(found)}" in text
 
 
+def boxes(content: bytes) -> tuple[float, list[tuple[str, float, float]]]:
+    """The width of the first page, and each of its characters with its left and right edge."""
+    with (
+        closing(pypdfium2.PdfDocument(content)) as document,
+        closing(document[0]) as page,
+        closing(page.get_textpage()) as text,
+    ):
+        placed = [(text.get_text_range(n, 1), *text.get_charbox(n)) for n in range(text.count_chars())]
+        return page.get_width(), [(each, left, right) for each, left, _, right, _ in placed if each.strip()]
+
+
+@EVERY_TEMPLATE
+def test_long_words_stay_on_the_page_and_are_copied_out_as_they_were(template: Template) -> None:
+    address, word = "https://example.org/" + "a-long-path/" * 3, "Rindfleischetikettierung" * 6
+    basics = {"name": "W" * 60, "email": f"{'a' * 90}@example.org", "url": f"https://{'h' * 60}.example", "summary": address}
+    work = {"position": word, "location": "L" * 100, "highlights": [word]}
+    content = pdf(template, {"basics": basics, "work": [work], "skills": [{"name": word, "keywords": [word]}]})
+    width, placed = boxes(content)
+    assert all(left > 0 and right < width for _, left, right in placed)
+    text = "".join(each for each, _, _ in placed)
+    assert (text.count(word), text.count(address)) == (4, 1)
+    assert "\u200b" not in pages(content)[0]
+
+
+@EVERY_TEMPLATE
+def test_what_is_read_from_the_right_begins_there(template: Template) -> None:
+    width, placed = boxes(pdf(template, {"basics": {"name": "דוד לוי", "summary": "מהנדס עם 10 שנות ניסיון ב-Python."}}))
+    assert next(left for each, left, _ in placed if each == "ע") > width / 2
+    stop = next(right for each, _, right in placed if each == ".")
+    assert stop < next(left for each, left, _ in placed if each == "P")
+
+
+def test_a_profile_whose_address_is_too_long_to_be_shown_is_named() -> None:
+    profile = {"network": "LinkedIn", "username": "ada", "url": "https://www.linkedin.com/in/" + "ada-" * 12}
+    content = pdf("classic", {"basics": {"name": "Ada", "profiles": [profile]}})
+    assert "LinkedIn: ada" in pages(content)[0]
+    assert links(content) == {profile["url"]}
+
+
 def test_an_entry_longer_than_a_page_goes_on_on_the_next() -> None:
     found = pages(pdf("classic", {"basics": {"name": "Ada"}, "work": [{"summary": "word " * 1_900 + "last"}]}))
     assert len(found) > 1
