@@ -43,6 +43,8 @@ TICKS = Fraction(1, 90_000)
 VIDEO = {"preset": "veryfast", "crf": "23", "profile": "high"}
 AUDIO_RATE = 48_000
 AUDIO_BITS = 128_000
+SLACK = AUDIO_RATE // 10
+"""Samples by which sound may come too early or too late before anything is done about it: many files' times are not exact."""
 UNSPECIFIED = 2
 """Of colours, and 0 is a colour space that YUV pictures are not in."""
 TURNS = {90: "cclock", -90: "clock", 270: "clock", -270: "cclock", 180: "180", -180: "180"}
@@ -79,6 +81,58 @@ def _even(side: float) -> int:
     return max(2, 2 * round(side / 2))
 
 
+class Sound:
+    """The MP4's sound: of one rate and one layout, and without gaps, whatever becomes of the source's on its way."""
+
+    def __init__(self, container: Any, channels: int) -> None:
+        self._container = container
+        self._layout = "mono" if channels == 1 else "stereo"
+        self._stream = container.add_stream("aac", rate=AUDIO_RATE, layout=self._layout)
+        self._stream.bit_rate = AUDIO_BITS
+        self._resampler: Any = None
+        self._taken: tuple[str, str, int] | None = None
+        self._written = 0
+
+    def play(self, frame: Any) -> None:
+        """Add sound. What is missing before it becomes silence; what should have been heard long ago is left out."""
+        early = 0 if frame.pts is None else round(frame.pts * frame.time_base * AUDIO_RATE) - self._written
+        if early < -SLACK:
+            return
+        while early > SLACK:
+            silence = min(early, AUDIO_RATE)
+            self._write(_silence(silence, self._layout))
+            early -= silence
+        taken = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if taken != self._taken:
+            self._flush()
+            self._resampler, self._taken = AudioResampler("fltp", self._layout, AUDIO_RATE), taken
+        for resampled in self._resampler.resample(frame):
+            self._write(resampled)
+
+    def close(self) -> None:
+        self._flush()
+        self._container.mux(self._stream.encode(None))
+
+    def _flush(self) -> None:
+        for resampled in self._resampler.resample(None) if self._resampler else []:
+            if resampled is not None:
+                self._write(resampled)
+
+    def _write(self, frame: Any) -> None:
+        """Right behind what there is."""
+        frame.pts, frame.time_base = self._written, Fraction(1, AUDIO_RATE)
+        self._written += frame.samples
+        self._container.mux(self._stream.encode(frame))
+
+
+def _silence(samples: int, layout: str) -> Any:
+    frame = av.AudioFrame(format="fltp", layout=layout, samples=samples)
+    frame.sample_rate = AUDIO_RATE
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))
+    return frame
+
+
 class Film:
     """The MP4 that is being written. Its pictures' shape is the first one's."""
 
@@ -91,8 +145,8 @@ class Film:
         self._last = Fraction(-1)
         self.shape: Shape | None = None
         self.seconds = Fraction(0)
-        self._sound = audio
-        self._audio: Any = None
+        self._audio = audio
+        self._sound: Sound | None = None
         self._early: list[Any] = []
         """Sound from before the first picture: the file begins once all of its streams are known."""
 
@@ -117,22 +171,20 @@ class Film:
         self.seconds = max(self.seconds, at)
 
     def play(self, frame: Any) -> None:
-        """Add sound; None at its end. What is missing between becomes silence."""
-        if self._video is None:
-            self._early.append(frame)
-            if len(self._early) > MOST_EARLY:
-                raise Refused("its pictures begin long after its sound")
+        """Add sound."""
+        if self._sound is not None:
+            self._sound.play(frame)
             return
-        for resampled in self._resampler.resample(frame):
-            self._container.mux(self._audio.encode(resampled))
+        self._early.append(frame)
+        if len(self._early) > MOST_EARLY:
+            raise Refused("its pictures begin long after its sound")
 
     def close(self) -> None:
         if self._video is None:
             raise Refused("none of its pictures can be decoded")
         self._container.mux(self._video.encode(None))
-        if self._audio is not None:
-            self.play(None)
-            self._container.mux(self._audio.encode(None))
+        if self._sound is not None:
+            self._sound.close()
         self._container.close()
 
     def _begin(self, frame: Any) -> None:
@@ -151,17 +203,11 @@ class Film:
             context.color_trc = frame.color_trc
         if self.shape.turn:
             self._turning = _turning(self.shape)
-        if self._sound is not None:
-            self._begin_sound(self._sound)
-
-    def _begin_sound(self, sound: Any) -> None:
-        layout = "mono" if sound.layout.nb_channels == 1 else "stereo"
-        self._audio = self._container.add_stream("aac", rate=AUDIO_RATE, layout=layout)
-        self._audio.bit_rate = AUDIO_BITS
-        self._resampler = AudioResampler("fltp", layout, AUDIO_RATE, options={"async": "1", "first_pts": "0"})
-        early, self._early = self._early, []
-        for frame in early:
-            self.play(frame)
+        if self._audio is not None:
+            self._sound = Sound(self._container, self._audio.layout.nb_channels)
+            early, self._early = self._early, []
+            for each in early:
+                self._sound.play(each)
 
 
 def _turning(shape: Shape) -> Any:
@@ -210,9 +256,9 @@ def _reencode(container: Any, video: Any, audio: Any | None, film: Film, long: f
     streams = [stream for stream in (video, audio) if stream is not None]
     begins = min((stream.start_time * stream.time_base for stream in streams if stream.start_time is not None), default=0)
     told = monotonic()
-    for stream, frame in _frames(container, streams):
+    for stream, frame, byte in _frames(container, streams):
         if stream is video:
-            at = _time_of(frame, film) - begins
+            at = film.seconds + Fraction(1, 25) if frame.pts is None else Fraction(frame.pts * frame.time_base) - begins
             if at > MOST_SECONDS:
                 raise _too_long()
             if at >= 0:
@@ -220,17 +266,22 @@ def _reencode(container: Any, video: Any, audio: Any | None, film: Film, long: f
         else:
             if frame.pts is not None:
                 frame.pts -= round(begins / frame.time_base)
-            film.play(frame)
-        if monotonic() - told > TELL_SECONDS and long:
+            if frame.pts is None or frame.pts * frame.time_base <= MOST_SECONDS:  # else it is the time that is broken
+                film.play(frame)
+        if monotonic() - told > TELL_SECONDS:
             told = monotonic()
-            yield {"share": min(1.0, round(float(film.seconds) / long, 4))}
+            share = (
+                float(film.seconds) / long if long else byte / max(container.size, 1)
+            )  # a recording may not say how long it is
+            yield {"share": min(1.0, round(share, 4))}
 
 
-def _frames(container: Any, streams: list[Any]) -> Iterator[tuple[Any, Any]]:
-    """Until the file ends or breaks off; then what the decoders still hold."""
-    broken = 0
+def _frames(container: Any, streams: list[Any]) -> Iterator[tuple[Any, Any, int]]:
+    """Until the file ends or breaks off; then what the decoders still hold. Each with how many bytes were read by then."""
+    broken = byte = 0
     try:
         for packet in container.demux(*streams):
+            byte = max(byte, packet.pos or 0)
             try:
                 frames = packet.decode()
             except av.FFmpegError:
@@ -239,18 +290,12 @@ def _frames(container: Any, streams: list[Any]) -> Iterator[tuple[Any, Any]]:
                     raise Refused("too much of it is broken") from None
                 continue
             for frame in frames:
-                yield packet.stream, frame
+                yield packet.stream, frame, byte
     except av.FFmpegError:
         for stream in streams:
             with suppress(av.FFmpegError, EOFError):
                 for frame in stream.decode(None):
-                    yield stream, frame
-
-
-def _time_of(frame: Any, film: Film) -> Fraction:
-    if frame.pts is None:
-        return film.seconds + Fraction(1, 25)
-    return Fraction(frame.pts * frame.time_base)
+                    yield stream, frame, byte
 
 
 def _seconds_of(container: Any, video: Any) -> float:

@@ -25,26 +25,34 @@ def film(
     turned: int = 0,
     aspect: Fraction | None = None,
     black: float = 0,
+    begins: int = 0,
+    sounds: str = "aac",
+    layout: str = "stereo",
+    sound_from: int = 0,
+    is_live: bool = False,
 ) -> Path:
-    """A video at `path`, which is answered; the first `black` of it shows nothing."""
+    """A video at `path`, which is answered; the first `black` of it shows nothing, and until `sound_from` nothing is heard.
+
+    Its times begin at `begins` seconds. One that `is_live` does not say how long it is.
+    """
     is_webm = path.suffix == ".webm"
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", container_options={"live": "1"} if is_live else {}) as container:
         pictures: Any = container.add_stream("libvpx" if is_webm else "libx264", rate=FRAMES_PER_SECOND)
         pictures.width, pictures.height, pictures.pix_fmt = *size, "yuv420p"
         if aspect:
             pictures.codec_context.sample_aspect_ratio = aspect
         if turned:
             pictures.set_display_rotation(turned)
-        sounds: Any = container.add_stream("libopus" if is_webm else "aac", rate=48_000, layout="stereo") if sound else None
+        sounding: Any = container.add_stream("libopus" if is_webm else sounds, rate=48_000, layout=layout) if sound else None
         frames = round(seconds * FRAMES_PER_SECOND)
         for number in range(frames):
             drawn = _picture(size, number) if number >= black * frames else Image.new("RGB", size)
             frame: Any = av.VideoFrame.from_image(drawn)  # type: ignore[no-untyped-call]  # PyAV leaves it untyped
-            frame.pts, frame.time_base = number, Fraction(1, FRAMES_PER_SECOND)
+            frame.pts, frame.time_base = begins * FRAMES_PER_SECOND + number, Fraction(1, FRAMES_PER_SECOND)
             container.mux(pictures.encode(frame))
         container.mux(pictures.encode(None))
-        if sounds:
-            _play(container, sounds, seconds)
+        if sounding:
+            _play(container, sounding, sound_from, seconds, begins)
     return path
 
 
@@ -58,11 +66,12 @@ def _picture(size: tuple[int, int], number: int) -> Image.Image:
     return image
 
 
-def _play(container: Any, stream: Any, seconds: float) -> None:
-    for start in range(0, round(seconds * stream.rate), SAMPLES):
-        frame = av.AudioFrame(format="s16", layout="stereo", samples=SAMPLES)
-        frame.sample_rate, frame.pts, frame.time_base = stream.rate, start, Fraction(1, stream.rate)
+def _play(container: Any, stream: Any, first: float, seconds: float, begins: int) -> None:
+    channels = stream.layout.nb_channels
+    for start in range(round(first * stream.rate), round(seconds * stream.rate), SAMPLES):
+        frame = av.AudioFrame(format="s16", layout=stream.layout.name, samples=SAMPLES)
+        frame.sample_rate, frame.pts, frame.time_base = stream.rate, begins * stream.rate + start, Fraction(1, stream.rate)
         wave = (int(9_000 * math.sin(math.tau * 440 * n / stream.rate)) for n in range(start, start + SAMPLES))
-        frame.planes[0].update(array("h", [value for each in wave for value in (each, each)]).tobytes())
+        frame.planes[0].update(array("h", [value for each in wave for value in [each] * channels]).tobytes())
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 
 from jobs.errors import Cancelled, InvalidPayload, WorkerLost
 from tasks.hold import Hold
+from tasks.media import transcoder
 from tasks.media.transcoding import PROGRAM, Measures, transcode
 from tasks.run import Run
 from tests.tasks.films import BLUE, RED, film
@@ -72,6 +74,51 @@ def test_what_comes_out_is_h264_and_aac_in_a_streamable_mp4_upright_in_square_pi
     width, height = size
     assert looks_like(image.getpixel((5, height - 6 if red_corner == "lower left" else 5)), RED)
     assert looks_like(image.getpixel((width - 6, 5)), BLUE)
+
+
+def heard(made: Path) -> Iterator[tuple[float, bool]]:
+    """Each piece of the film's sound: when it begins, and whether anything is to be heard in it."""
+    with av.open(str(made)) as container:
+        for frame in container.decode(audio=0):
+            samples = array("f", bytes(frame.planes[0]))
+            assert frame.time is not None
+            yield frame.time, max(map(abs, samples)) > 0.02
+
+
+def test_sound_whose_times_are_coarse_is_taken_as_it_comes(run: Run, tmp_path: Path) -> None:
+    _, made = transcoded(run, film(tmp_path / "film.avi", seconds=1, sounds="libmp3lame"))  # AVI counts MP3's frames
+    assert all(is_heard for at, is_heard in heard(made) if 0.1 < at < 0.9)
+
+
+def test_where_sound_is_missing_it_is_silent(run: Run, tmp_path: Path) -> None:
+    _, made = transcoded(run, film(tmp_path / "film.mp4", seconds=2, sound_from=1))
+    pieces = [*heard(made)]
+    assert {is_heard for at, is_heard in pieces if at < 0.9} == {False}
+    assert {is_heard for at, is_heard in pieces if 1.1 < at < 1.9} == {True}
+
+
+def test_sound_that_changes_its_layout_on_its_way_goes_on(run: Run, tmp_path: Path) -> None:
+    parts = [
+        film(tmp_path / f"{layout}.ts", seconds=1, begins=begins, sounds="ac3", layout=layout).read_bytes()
+        for begins, layout in enumerate(("stereo", "mono"))
+    ]
+    both = tmp_path / "film.ts"
+    both.write_bytes(b"".join(parts))
+    measures, made = transcoded(run, both)
+    assert measures.seconds == pytest.approx(2, abs=0.2)
+    assert all(is_heard for at, is_heard in heard(made) if 0.1 < at < 1.9)
+
+
+def test_a_recording_that_does_not_say_how_long_it_is_tells_how_far_it_is_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcoder, "TELL_SECONDS", 0)
+    endless = film(tmp_path / "film.webm", seconds=1, is_live=True)
+    with av.open(str(endless)) as container:
+        assert not container.duration
+    told = [word["share"] for word in transcoder.transcode(str(endless), str(tmp_path / "made.mp4"), 360) if "share" in word]
+    assert told == sorted(told)
+    assert 0 < told[-1] <= 1
 
 
 def playlist(path: Path) -> Path:
