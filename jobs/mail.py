@@ -18,6 +18,7 @@ from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime, localtime, parseaddr
 from functools import cache
 from ipaddress import ip_address
+from threading import Thread
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
@@ -124,10 +125,14 @@ def _server() -> Iterator[smtplib.SMTP]:
         if url.username:
             server.login(unquote(url.username), unquote(url.password or ""))
         yield server
-    finally:
-        with suppress(smtplib.SMTPException, OSError):  # what was sent is sent
-            server.quit()
-        server.close()
+    finally:  # what was sent is sent: while the server is slow to say good-bye, a kill would send it again
+        Thread(target=_part_from, args=(server,), name="good-bye", daemon=True).start()
+
+
+def _part_from(server: smtplib.SMTP) -> None:
+    with suppress(smtplib.SMTPException, OSError):
+        server.quit()
+    server.close()
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """E-mails: made of a template and given to a mail server.
 
 SMTP has no way to send a mail once and no more: a worker that dies after the server took the mail and before that is recorded
-(a few milliseconds) sends it again when it is back. Both have the same Message-ID, by which mailboxes tell that they are one.
+(the server's answer on its way, and one write to MongoDB) sends it again when it is back. Both have the same Message-ID, by
+which mailboxes tell that they are one.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import socket
 import ssl
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
+from threading import Event
 from typing import Any, get_args
 
 import pytest
@@ -54,8 +56,8 @@ class Inbox:
 
 
 @contextmanager
-def mail_server(inbox: Inbox, **options: Any) -> Iterator[int]:
-    controller = Controller(inbox, hostname="127.0.0.1", port=0, server_hostname="localhost", **options)
+def mail_server(inbox: Inbox, kind: type[Controller] = Controller, **options: Any) -> Iterator[int]:
+    controller = kind(inbox, hostname="127.0.0.1", port=0, server_hostname="localhost", **options)
     with socket.create_server(("127.0.0.1", 0)) as free:
         controller.port = free.getsockname()[1]
     controller.start()
@@ -179,6 +181,29 @@ def test_every_template_is_there_in_both_forms_and_can_be_ordered() -> None:
     files = {path.name for path in (CHECKOUT / "jobs" / "templates").iterdir()}
     names = get_args(MailOrder.model_fields["template"].annotation)
     assert files == {f"{name}.{form}" for name in names for form in ("txt", "html")}
+
+
+def test_the_servers_good_bye_is_not_waited_for_with_the_mail_unrecorded(database: Any, environment: Environment) -> None:
+    is_recorded, has_parted = Event(), Event()
+
+    class Slow(SMTP):
+        async def smtp_QUIT(self, arg: str) -> None:
+            while not is_recorded.is_set():  # whoever waits for the answer gives up first, and cuts this off
+                await asyncio.sleep(0.01)
+            has_parted.set()
+            await super().smtp_QUIT(arg)
+
+    class SlowController(Controller):
+        def factory(self) -> SMTP:
+            return Slow(self.handler)
+
+    inbox = Inbox()
+    with mail_server(inbox, SlowController) as port:
+        environment(SMTP_URL=f"smtp://127.0.0.1:{port}", MAIL_FROM="news@press.example")
+        attempt(order())
+        assert len(inbox.mails) == 1
+        is_recorded.set()
+        assert has_parted.wait(10)
 
 
 def test_a_mail_whose_worker_died_before_its_record_comes_again_as_the_same_mail(inbox: Inbox, database: Any) -> None:
