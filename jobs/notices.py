@@ -6,6 +6,7 @@ from typing import Any
 
 from jobs.document import Job
 from jobs.public import PublicJob
+from jobs.subjects import subject_of
 from settings import settings
 
 
@@ -27,9 +28,8 @@ def webhook_notice(job: Job) -> dict[str, Any]:
 
 def mail_notice(job: Job) -> dict[str, Any]:
     """`{"to", "template", "data"}`: the news that what the user ordered is there."""
-    subject = next((job.payload[name] for name in ("topic", "title", "prompt") if job.payload.get(name)), None)
     page = f"{settings().public_url}/jobs/{job.id}" if settings().public_url else ""
-    data = {"kind": job.kind, "jobId": job.id, "subject": " ".join(str(subject or "").split())[:100], "url": page}
+    data = {"kind": job.kind, "jobId": job.id, "subject": subject_of(job.payload), "url": page}
     return {"to": job.payload["userEmail"], "template": "completed", "data": data}
 
 

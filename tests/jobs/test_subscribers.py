@@ -137,6 +137,22 @@ def test_a_mail_follows_only_what_was_completed_for_somebody_with_an_address(dat
     assert mail.payload["data"]["subject"] == "Bees Bcc: eve@example.org"
 
 
+@pytest.mark.parametrize(
+    ("payload", "subject"),
+    [
+        ({"videoUrl": "https://example.org/holiday%20at%20sea.mov?key=secret"}, "holiday at sea.mov"),
+        ({"resume": {"basics": {"name": "Ada Lovelace"}}}, "Ada Lovelace"),
+        ({}, None),
+    ],
+)
+def test_a_mail_says_what_is_ready(payload: Any, subject: str | None, database: Any) -> None:
+    job_id = put(database, kind="videos", payload=payload | {"userEmail": "ada@example.org"}, status="processing")
+    store().complete(job_id, TOKEN, result={}, usage={})
+    perform_pending_of(job_id)
+    (mail,) = followers(database)
+    assert mail.payload["data"]["subject"] == subject
+
+
 def test_nothing_follows_the_end_of_an_internal_job(database: Any) -> None:
     payload = {"userEmail": "ada@example.org"}
     job_id = put(database, kind="webhooks", callback=HOOK, payload=payload, status="processing")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from jobs.document import Job
+from jobs.subjects import subject_of
 from queues.catalogue import KINDS
 from web.pages.words import seconds_between
 
-NAMES_A_THING = ("topic", "prompt", "subject", "title", "resumeId", "to", "videoUrl", "mediaUrl", "url")
-"""Fields of payloads that say what the job is about, the best first."""
-MOST_CHARACTERS = 140
 UNUSED_WITH: Mapping[str, tuple[str, ...]] = {"videoUrl": ("duration", "size"), "prompt": ("quality",)}
 """Fields that stand in an order by default alone, by the field with which they mean nothing: videos are filmed or fetched."""
 COME_BY_THEMSELVES = ("thumbnails",)
@@ -45,16 +42,10 @@ def subject(job: Job) -> str:
     """What the job is about: the title of its article once it has one, else what was ordered."""
     if title := (job.result or {}).get("title"):
         return str(title)
-    for name in NAMES_A_THING:
-        if isinstance(found := job.payload.get(name), str) and found.strip():
-            return _line(_file_at(found) if name.lower().endswith("url") else found)
-    if named := _person(job.payload):
-        return _line(named)
+    if named := subject_of(job.payload):
+        return named
     if isinstance(made_from := job.payload.get("jobId"), str):
         return f"{one(job.kind)} for job {made_from[:8]}"
-    for listed in (found for found in job.payload.values() if isinstance(found, list)):
-        if listed and all(isinstance(each, str) for each in listed):
-            return _line(", ".join(listed))
     return f"{one(job.kind)} {job.id[:8]}"
 
 
@@ -62,19 +53,3 @@ def details(payload: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """What was ordered, field by field, without what was left empty or means nothing in such an order."""
     unused = {name for given, names in UNUSED_WITH.items() if payload.get(given) for name in names}
     return [(name, value) for name, value in payload.items() if value not in (None, [], {}, "", False) and name not in unused]
-
-
-def _file_at(address: str) -> str:
-    """The name of the file that an address leads to; where it has none, the address."""
-    return unquote(urlsplit(address).path.rpartition("/")[2]) or address
-
-
-def _person(payload: Mapping[str, Any]) -> str:
-    """Whom a resume in the order is of."""
-    basics = (payload.get("resume") or payload.get("data") or {}).get("basics") or {}
-    return str(basics.get("name") or "").strip()
-
-
-def _line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= MOST_CHARACTERS else line[: MOST_CHARACTERS - 1].rstrip() + "…"
