@@ -3,6 +3,11 @@ FROM python:3.13-slim
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 
+# Fonts for resumes in scripts beyond Latin, Greek and Cyrillic, which come with the packages.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends fonts-noto-core fonts-noto-cjk \
+    && rm -rf /var/lib/apt/lists/*
+
 # What changes seldom comes first: the packages are built anew only when their list changes.
 COPY requirements.txt ./
 RUN pip install --no-cache-dir --require-hashes -r requirements.txt

@@ -54,7 +54,7 @@ def as_pdf(resume: JsonResume, template: Template, day: datetime) -> bytes:
             text = ESCAPED.sub(lambda escaped: chr(int(escaped["code"], 16)), found["text"])
             named = ", ".join(f"{each} (U+{ord(each):04X})" for each in text)
             raise InvalidPayload(
-                f"No font here can show {named}. Leave it out, or have a font that can installed on the worker."
+                f"No font here can show {named}. Leave it out, or install one on the worker (Debian: fonts-noto-cjk)."
             ) from error
         raise
 
