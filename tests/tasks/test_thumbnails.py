@@ -111,6 +111,13 @@ def test_thumbnails_come_in_each_size_and_in_the_format_that_was_asked_for() -> 
         assert image.getpixel((70, 50))[3:] == pixel[3:]
 
 
+def test_a_picture_of_sixteen_bits_of_grey_keeps_its_tones() -> None:
+    file = BytesIO()
+    Image.new("I;16", SIZE, 0x8000).save(file, "PNG")
+    ((_, image),) = thumbnails({"jobId": job_with(file.getvalue()), "sizes": [16]})
+    assert near(image.getpixel((8, 6)), (128, 128, 128))
+
+
 def test_a_photograph_that_was_taken_sideways_stands_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn it to the right
