@@ -91,7 +91,8 @@ class PublicJob(Shape):
     )
     starts_in: int | None = Field(
         default=None,
-        description="In about how many seconds it starts, at the pace of the last five minutes; null as `position` is.",
+        description="In about how many seconds it starts, by the slots there are and the pace of the last five minutes; "
+        "null as `position` is, and where nothing has ended yet.",
     )
     waiting_for: WaitingFor | None = Field(description="Why it does not start yet, if something holds it back.")
     attempts: int = Field(description="How often it was started.")

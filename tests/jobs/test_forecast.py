@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from jobs.document import Job
 from jobs.forecast import NOTHING, Forecast, forecasts
 from jobs.pauses import pauses
 from jobs.store import store
+from jobs.workers import OwnDocument
 from tests.conftest import NOWHERE
 from tests.jobs.jobs import document
 
@@ -78,6 +80,43 @@ def test_jobs_of_high_priority_are_waited_for_too_and_wait_for_no_others() -> No
     assert forecasts().of(urgent) == Forecast(position=0, starts_in_seconds=0)
 
 
+def worker_with(slots: int, *kinds: str) -> None:
+    OwnDocument(f"w-{slots}@host").write(
+        slots=slots, running=0, last_receive=dict.fromkeys(kinds, monotonic()), last_attempt={}
+    )
+
+
+def test_where_a_slot_is_free_it_starts_at_once_however_few_ended_lately() -> None:
+    worker_with(4, "articles")
+    job = insert(
+        document(created_at=ago(1)),
+        *(document(created_at=ago(2)) for _ in range(2)),
+        document("processing"),
+        document("completed", started_at=ago(72), finished_at=ago(60)),
+    )
+    assert forecasts().of(job) == Forecast(position=2, starts_in_seconds=0)
+
+
+def test_a_fleet_that_was_idle_gets_on_as_fast_as_its_slots_turn() -> None:
+    worker_with(4, "articles")
+    worker_with(8, "articles", "images")  # four of them for each
+    job = insert(
+        document(created_at=ago(1)),
+        *(document(created_at=ago(2)) for _ in range(15)),
+        *(document("processing") for _ in range(8)),
+        *(document("completed", started_at=ago(72), finished_at=ago(60)) for _ in range(3)),
+    )
+    assert forecasts().of(job) == Forecast(position=15, starts_in_seconds=24)  # sixteen turns of 12 s, eight at a time
+
+
+def test_before_anything_has_ended_only_a_free_slot_says_when() -> None:
+    worker_with(1, "articles")
+    first, second = document(created_at=ago(2)), document(created_at=ago(1))
+    insert(first, second)
+    told = [forecasts().of(job) for job in (store().get(first["_id"]), store().get(second["_id"])) if job]
+    assert told == [Forecast(position=0, starts_in_seconds=0), Forecast(position=1, starts_in_seconds=None)]
+
+
 @pytest.mark.parametrize(
     "waiting",
     [
@@ -123,6 +162,7 @@ def test_counting_the_line_reads_no_job_and_no_key_behind_this_one(database: Any
     assert examined(database, forecast.startable("articles", "normal", before=job), "open_line") <= 23
     assert examined(database, forecast.startable("articles", "normal"), "open_line") <= 323
     assert examined(database, forecast.ended_lately("articles"), "finished") <= 3
+    assert examined(database, forecast.running("articles"), "kind_status") <= 1
 
 
 def examined(database: Any, stages: list[Any], index: str) -> int:
