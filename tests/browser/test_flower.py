@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from devstack.ai_service import AiService
 from jobs.life import Status
 from jobs.submit import Order, submit_many
-from tests.monitoring.watching import Flower
+from tests.monitoring.watching import Flower, celery
 from tests.tasks.conftest import StartWorker
 from tests.workers import finished
 
@@ -76,3 +76,18 @@ def test_flower_shows_two_workers_under_load_and_that_one_was_killed(
         page.goto(f"{flower.address}/workers")
         page.get_by_role("link", name=re.compile("first@")).click()
         look(page, "worker")
+
+
+@pytest.mark.long
+def test_the_buttons_of_flowers_pages_work_on_ones_own_machine(start_worker: StartWorker, tmp_path: Path, page: Page) -> None:
+    with Flower(tmp_path / "flower.log", opened=False) as flower:
+        worker = start_worker("articles", options=("-n", "first@%h", "-c", "3"))
+        page.goto(f"{flower.address}/workers")
+        page.get_by_role("link", name=re.compile("first@")).click(timeout=SHOWN_MILLISECONDS)
+        page.locator("#pool-size").fill("2")
+        page.get_by_role("button", name="Grow").click()
+        expect(page.get_by_role("status")).to_contain_text("Growing", timeout=SHOWN_MILLISECONDS)
+        assert '"max-concurrency": 5' in celery("inspect", "stats", "--json")
+        page.get_by_role("button", name="Actions").click()
+        page.locator("#worker-shutdown").click()
+        assert worker.process.wait(SHOWN_MILLISECONDS / 1000) == 0

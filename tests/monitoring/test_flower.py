@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from devstack.ai_service import AiService
 from jobs.life import Status
@@ -70,6 +71,23 @@ def test_flower_shows_that_a_job_waits_for_its_next_attempt(start_worker: StartW
         waiting = store().get(job.id)
         assert waiting is not None
         assert not waiting.status.is_final
+
+
+@pytest.mark.parametrize(("auth", "own_page"), [("off", 404), ("keys", 401)])  # 404: it looked, and knows no such worker
+def test_without_authentication_only_its_own_pages_on_this_machine_may_act_and_only_where_nobody_signs_in(
+    auth: str, own_page: int, tmp_path: Path, database: Any, environment: Any
+) -> None:
+    environment(AUTH=auth)
+    with Flower(tmp_path / "flower.log", opened=False) as flower:
+
+        def shut_down(**headers: str) -> int:
+            sent = {name.replace("_", "-"): value for name, value in headers.items()}
+            return requests.post(f"{flower.address}/api/worker/shutdown/nobody", headers=sent, timeout=10).status_code
+
+        assert shut_down(Sec_Fetch_Site="same-origin") == own_page
+        assert shut_down() == 401
+        assert shut_down(Sec_Fetch_Site="cross-site") == 401
+        assert shut_down(Sec_Fetch_Site="same-origin", Host="made-to-lead-here.example") == 401
 
 
 @pytest.mark.parametrize("options", [("--address=0.0.0.0",), ("--address=::",), ("--address=",)])

@@ -42,16 +42,16 @@ def celery_at_once(*commands: tuple[str, ...]) -> list[str]:
 
 
 class Flower:
-    """`celery -A tasks flower` on a port of its own; its log is a file."""
+    """`celery -A tasks flower` on a port of its own; its log is a file. Programs may use its API if it is `opened` to them."""
 
-    def __init__(self, log_file: Path, *options: str) -> None:
+    def __init__(self, log_file: Path, *options: str, opened: bool = True) -> None:
         self.log_file = log_file
         self.address = f"http://127.0.0.1:{(port := unused_port())}"
         with log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [*CELERY, "flower", f"--port={port}", *options],
                 cwd=CHECKOUT,
-                env=os.environ | {"FLOWER_UNAUTHENTICATED_API": "true"},
+                env=os.environ | {"FLOWER_UNAUTHENTICATED_API": str(opened).lower()},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -78,7 +78,7 @@ class Flower:
         return found and str(found["state"])
 
     def wait_until_listening(self) -> Flower:
-        wait_for(lambda: self.get("/api/task/types") or self.process.poll() is not None, "Flower to answer")
+        wait_for(lambda: self.get("/workers?json=1") or self.process.poll() is not None, "Flower to answer")
         assert self.process.poll() is None, self.log_file.read_text()
         return self
 
