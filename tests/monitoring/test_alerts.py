@@ -42,6 +42,11 @@ def test_each_alert_fires_when_it_should_and_not_before() -> None:
     assert told.returncode == 0, told.stdout + told.stderr
 
 
+def test_prometheus_takes_the_configuration_as_it_stands() -> None:
+    told = promtool("check", "config", "--syntax-only", str(ALERTS.with_name("prometheus.yml")))
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
 def test_every_alert_is_tried() -> None:
     tried = {
         case["alertname"]
