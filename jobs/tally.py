@@ -8,6 +8,7 @@ from datetime import datetime
 from jobs.counters import add, count, observe
 from jobs.document import Job
 from jobs.life import Status
+from queues.queue import Queue, Told
 
 
 def created(jobs: Iterable[Job]) -> None:
@@ -73,3 +74,18 @@ def given_up(job: Job) -> None:
     failed(job.kind)
     if job.status is Status.PROCESSING:  # the fifth worker died with it
         crashed(job.kind)
+
+
+def messages(what: Told, queue: Queue, n: int) -> None:
+    """So many messages went through a queue, by whichever process of ours."""
+    assert queue.kind is not None
+    match what:
+        case "sent":
+            add("messages_sent", n, queue=queue.kind, lane=queue.lane)
+        case "received":
+            add("messages_received", n, queue=queue.kind, lane=queue.lane)
+        case "deleted":
+            add("messages_deleted", n, queue=queue.kind, lane=queue.lane)
+
+
+Queue.tell = staticmethod(messages)

@@ -136,6 +136,8 @@ def _known_labels(name: str) -> list[tuple[str, ...]]:
             return [()]
         case ("kind",):
             return [(kind,) for kind in KINDS]
+        case ("queue", "lane"):
+            return [(kind.name, lane) for kind in KINDS.values() for lane in kind.lanes]
     return []
 
 

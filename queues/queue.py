@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
 from uuid import uuid4
 
 from queues.catalogue import NORMAL, kind_named, prefixed
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 T = TypeVar("T")
+Told = Literal["sent", "received", "deleted"]
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,14 @@ class Depth:
 class Queue:
     """One SQS queue. Its URL is looked up when first needed; its calls raise `queues.clients.QueueError`s."""
 
-    def __init__(self, name: str, url: str | None = None) -> None:
+    tell: ClassVar[Callable[[Told, Queue, int], None]] = lambda what, queue, n: None
+    """Is told of messages that were sent, received or deleted, and of which queue: for whoever counts them."""
+
+    def __init__(self, name: str, url: str | None = None, *, kind: str | None = None, lane: str = NORMAL) -> None:
         self.name = url.rpartition("/")[2] if url else name
+        self.kind = kind
+        """Whose jobs it carries; None of a dead-letter queue."""
+        self.lane = lane
         self._given_url = url
 
     def __repr__(self) -> str:
@@ -105,6 +112,7 @@ class Queue:
         """Send one message and return SQS's id of it."""
         with translated(self.name):
             answer = sqs().send_message(QueueUrl=self.url, **cast(Any, outgoing.entry(fifo=self.is_fifo)))
+        self._tell("sent", 1)
         return answer["MessageId"]
 
     def send_batch(self, outgoing: Sequence[Outgoing]) -> list[str | None]:
@@ -113,6 +121,7 @@ class Queue:
         with translated(self.name):
             answer = sqs().send_message_batch(QueueUrl=self.url, Entries=cast(Any, entries))
         ids = {entry["Id"]: entry["MessageId"] for entry in answer.get("Successful", [])}
+        self._tell("sent", len(ids))
         return [ids.get(str(place)) for place in range(len(outgoing))]
 
     def receive(self, most: int, *, visibility_seconds: int, wait_seconds: int | None = None) -> list[Message]:
@@ -127,7 +136,9 @@ class Queue:
                 MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
                 MessageAttributeNames=["All"],
             )
-        return [_message(raw) for raw in answer.get("Messages", [])]
+        messages = [_message(raw) for raw in answer.get("Messages", [])]
+        self._tell("received", len(messages))
+        return messages
 
     def delete(self, receipt_handles: Iterable[str]) -> None:
         """Delete received messages, ten a request.
@@ -139,7 +150,13 @@ class Queue:
         def request(entries: list[Any]) -> Any:
             return sqs().delete_message_batch(QueueUrl=self.url, Entries=entries)
 
-        self._by_tens("delete", [{"ReceiptHandle": handle} for handle in receipt_handles], request)
+        wanted = [{"ReceiptHandle": handle} for handle in receipt_handles]
+        try:
+            self._by_tens("delete", wanted, request)
+        except QueueError as error:
+            self._tell("deleted", len(wanted) - len(error.handles))
+            raise
+        self._tell("deleted", len(wanted))
 
     def change_visibility(self, seconds_by_handle: dict[str, int], client: SQSClient | None = None) -> None:
         """Make received messages visible again after the given seconds from now, ten a request; with a client of one's own.
@@ -179,6 +196,10 @@ class Queue:
         """Delete the queue itself with all it holds. SQS takes no new one of that name for a minute."""
         with translated(self.name):
             sqs().delete_queue(QueueUrl=self.url)
+
+    def _tell(self, what: Told, n: int) -> None:
+        if n and self.kind is not None:
+            type(self).tell(what, self, n)
 
     def _by_tens(self, verb: str, entries: Sequence[Mapping[str, Any]], request: Callable[[list[Any]], Any]) -> None:
         """An entry that fails stops no other; a request that fails is the last, for the next would wait as long for nothing."""
@@ -236,7 +257,8 @@ def queue_for(kind: str, lane: str = NORMAL) -> Queue:
     """The queue of a kind's lane; a lane that the kind has not is the normal one."""
     name = kind_named(kind).queue_name(lane)
     is_normal = name == kind_named(kind).queue_name()
-    return Queue(prefixed(name), settings().queue_url(kind) if is_normal else None)
+    url = settings().queue_url(kind) if is_normal else None
+    return Queue(prefixed(name), url, kind=kind, lane=NORMAL if is_normal else lane)
 
 
 @cache

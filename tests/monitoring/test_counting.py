@@ -59,6 +59,8 @@ def test_what_a_worker_did_is_counted_when_it_has_ended(
     worker.stop()
     names = ("jobs_created", "jobs_started", "attempts", "jobs_completed", "jobs_failed", "generations", "leases_lost")
     assert [since(name, kind="articles") for name in names] == [4, 4, 5, 3, 1, 3, 0]
+    messages = [since(f"messages_{what}", queue="articles", lane="normal") for what in ("sent", "received", "deleted")]
+    assert messages == [4, 5, 4]  # the second attempt is a second receive
     outcomes = ("ok", "provider_unavailable", "provider_refused")
     assert [since("provider_requests", provider="service", outcome=outcome) for outcome in outcomes] == [3, 1, 1]
     assert since("provider_tokens", direction="output") > 0
