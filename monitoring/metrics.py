@@ -21,7 +21,6 @@ from jobs.census import census
 from jobs.counters import Counted, counted
 from jobs.database import DatabaseUnavailable, PyMongoError, available, database
 from jobs.expressions import NOW
-from jobs.life import Status
 from jobs.outages import outages
 from jobs.pauses import pauses
 from jobs.workers import workers
@@ -34,11 +33,9 @@ log = structlog.get_logger()
 
 
 def jobs() -> Iterator[Metric]:
-    counts = census()
     metric = _gauge("jobs")
-    for kind in sorted({*KINDS, *(kind for kind, _ in counts)}):
-        for status in Status:
-            metric.add_metric([kind, status.value], counts.get((kind, status), 0))
+    for (kind, status), n in sorted(census()().items()):
+        metric.add_metric([kind, status.value], n)
     yield metric
 
 

@@ -12,9 +12,9 @@ from flask.testing import FlaskClient
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs.census import COUNT, INDEX
+from jobs import census
 from jobs.counters import add, count, flush, observe
-from jobs.life import Status
+from jobs.life import FINAL, OPEN, Status
 from jobs.outages import outages
 from jobs.pauses import pauses
 from jobs.workers import OwnDocument
@@ -68,14 +68,37 @@ def test_jobs_are_counted_by_kind_and_status_and_none_is_zero(client: FlaskClien
     assert {dict(each)["status"] for each in jobs} == {*Status}
 
 
-def test_counting_jobs_reads_no_job(client: FlaskClient, database: Any) -> None:
+def test_counting_jobs_reads_no_job_and_the_open_ones_no_key_of_the_others(client: FlaskClient, database: Any) -> None:
     measured(client, "jobs")  # the indexes are made
-    database.jobs.insert_many([document() for _ in range(300)])
-    told = database.command(
-        "explain", {"aggregate": "jobs", "pipeline": COUNT, "cursor": {}, "hint": INDEX}, verbosity="executionStats"
+    database.jobs.insert_many([document("completed") for _ in range(300)])
+
+    def examined(statuses: frozenset[Status]) -> tuple[int, int]:
+        command = {"aggregate": "jobs", "pipeline": census.count(statuses), "cursor": {}, "hint": census.INDEX}
+        told = database.command("explain", command, verbosity="executionStats")
+        stats = told.get("executionStats") or told["stages"][0]["$cursor"]["executionStats"]
+        return stats["totalDocsExamined"], stats["totalKeysExamined"]
+
+    documents, keys = examined(FINAL)
+    assert (documents, keys >= 300) == (0, True)
+    documents, keys = examined(OPEN)
+    assert (documents, keys < 2 * len(KINDS) * len(OPEN)) == (0, True)
+
+
+def test_more_finished_jobs_than_can_be_counted_are_left_out_and_cost_no_other_metric(
+    client: FlaskClient, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.jobs.insert_many([document(), *(document("completed") for _ in range(5_000))])
+    slow = {"$match": {"$expr": {"$function": {"body": "function() { sleep(100); return true }", "args": [], "lang": "js"}}}}
+    counted = census.count
+    monkeypatch.setattr(
+        census, "count", lambda statuses: [slow, *counted(statuses)] if statuses == FINAL else counted(statuses)
     )
-    stats = told.get("executionStats") or told["stages"][0]["$cursor"]["executionStats"]
-    assert (stats["totalDocsExamined"], stats["totalKeysExamined"] >= 300) == (0, True)
+    monkeypatch.setattr(census, "MOST_MILLISECONDS", 500)
+    jobs = measured(client, "jobs")
+    assert jobs[labels(kind="articles", status="queued")] == 1
+    assert not [each for each in jobs if ("status", "completed") in each]
+    assert measured(client, "up") == {labels(): 1}
+    assert measured(client, "queue_depth")
 
 
 def test_a_worker_says_how_long_it_is_up_and_when_it_last_received(client: FlaskClient) -> None:
