@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Any, Literal
@@ -91,7 +91,8 @@ def submit(order: Order) -> Job:
     Raises:
         DatabaseUnavailable: nothing was accepted, as far as we know.
     """
-    with span(f"submit {order.kind}", "producer", order.traceparent):
+    order = replace(order, job_id=order.job_id or uuid4().hex)
+    with span(f"submit {order.kind}", "producer", order.traceparent, job_id=str(order.job_id)):
         by = _sender()
         job = store().insert(order.document(), by=by)
         reached(Step.DISPATCHED, job.id)
