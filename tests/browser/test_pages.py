@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from jobs.keys import keys
 from jobs.roles import Role
@@ -102,6 +103,54 @@ def test_an_operator_sees_what_a_redrive_would_do_before_it_is_done(stack: Stack
     users.reload()
     expect(users.locator("#head .state")).to_have_text("Done")
     expect(users.get_by_text("by root")).to_be_visible()
+
+
+MARKDOWN = (
+    "# Bees\n\nThey are **small**, and `Apis` is *one* of [many](https://example.com).\n\n- wax\n- honey\n\n"
+    "<img src=x onerror=alert(1)> and **half"
+)
+BEGUN = f"retry: 100\n\nevent: text\ndata: {json.dumps({'offset': 0, 'text': MARKDOWN})}\n\n"
+
+
+def test_text_is_set_while_it_grows_and_goes_on_where_a_stream_was_refused(stack: Stack) -> None:
+    stack.service.behave(path="/api/generation", piece_seconds=0.2)
+    page = stack.user("fay")
+    streams: list[str] = []
+
+    def answer(route: Route) -> None:
+        streams.append(route.request.url)
+        if len(streams) == 1:
+            route.fulfill(status=200, content_type="text/event-stream", body=BEGUN)
+        elif len(streams) == 2:
+            route.fulfill(status=429)
+        else:
+            route.continue_()
+
+    page.route("**/events*", answer)
+    order(page, "articles", "Bees")
+    writing = page.locator("[data-writing]")
+    expect(writing.locator("strong")).to_have_text(["small", "half"])
+    expect(writing.locator("li")).to_have_text(["wax", "honey"])
+    expect(writing).to_contain_text("<img src=x onerror=alert(1)>")
+    expect(writing).to_contain_text("Part 2")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#head .state")).to_have_text("Cancelled")
+
+
+def test_pages_that_nobody_sees_hold_no_connection_and_are_up_to_date_once_they_are_seen(stack: Stack) -> None:
+    stack.service.behave(path="/api/videos", wait_seconds=60)
+    page = stack.user("gus")
+    order(page, "videos", "Clouds")
+    page.context.add_init_script("Object.defineProperty(document, 'hidden', { get: () => window.isHidden ?? true })")
+    behind = [page.context.new_page() for _ in range(7)]  # a browser opens six connections to a server
+    for each in behind:
+        each.goto(page.url)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Stopping")).to_be_visible()
+    seen = behind[-1]
+    expect(seen.get_by_role("button", name="Cancel")).to_be_visible()
+    seen.evaluate("window.isHidden = false; document.dispatchEvent(new Event('visibilitychange'))")
+    expect(seen.locator("#head .state")).to_have_text("Cancelled")
 
 
 def test_two_users_see_nothing_of_each_other(stack: Stack) -> None:
