@@ -188,6 +188,13 @@ class Settings(BaseSettings):
         description="The most streams of live events, and answers that wait, that a web process keeps open; each has a thread.",
     )
     public_url: str | None = Field(default=None, description="Where users reach the web process, if not at the request's host.")
+    trusted_proxies: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="How many proxies stand before the web process and name the client in `X-Forwarded-For` and "
+        "`X-Forwarded-Proto`: 1 on Heroku-style hosts.",
+    )
     log_format: Literal["text", "json"] = Field(default="text", description="`text` for people, `json` for machines.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="The least that is logged.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from monitoring.logs import configure_logging
 from settings import SettingsError, settings
@@ -49,6 +50,7 @@ def create_app() -> Flask:
     _check_settings()
     configure_logging()
     app = Flask(__name__, static_folder=None)
+    _trust_proxies(app)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES + 1  # the one more tells that a body was cut off
     requestlog.register(app)
     trace_requests(app)
@@ -82,6 +84,12 @@ def create_app() -> Flask:
     pages.register(app)
     inside.start_if_wanted()
     return app
+
+
+def _trust_proxies(app: Flask) -> None:
+    """Have a request's address and scheme from the proxies that stand before us, and from nobody else."""
+    if hops := settings().trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
 
 
 def _check_settings() -> None:

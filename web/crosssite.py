@@ -66,8 +66,12 @@ def is_page() -> bool:
 
 def keep_cookie(response: Response, name: str, value: str, *, max_age: int | None = None) -> None:
     """Set a cookie that no script sees and other sites' requests don't carry; on https, only there."""
-    is_secure = request.is_secure or (settings().public_url or "").startswith("https:")
-    response.set_cookie(name, value, max_age=max_age, httponly=True, samesite="Lax", secure=is_secure)
+    response.set_cookie(name, value, max_age=max_age, httponly=True, samesite="Lax", secure=is_https())
+
+
+def is_https() -> bool:
+    """Whether browsers reach us encrypted, be it by a proxy before us."""
+    return request.is_secure or (settings().public_url or "").startswith("https:")
 
 
 def _comes_from_us() -> bool:

@@ -9,6 +9,7 @@ from flask import Flask, Response
 
 from jobs.files import files
 from settings import settings
+from web.crosssite import is_https
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -30,6 +31,10 @@ def pages_policy() -> str:
     )
 
 
+HTTPS_ONLY = "max-age=31536000"
+"""For a year a browser asks us by https only, once it has. (Other hosts of the domain are not ours to bind.)"""
+
+
 def register(app: Flask) -> None:
     """Add the headers to every answer that does not set its own."""
     app.after_request(_protect)
@@ -40,6 +45,8 @@ def _protect(response: Response) -> Response:
         response.headers.setdefault("Content-Security-Policy", pages_policy())
         # with no-referrer, browsers would call the origin of our own forms "null"
         response.headers.setdefault("Referrer-Policy", "same-origin")
+    if is_https():
+        response.headers.setdefault("Strict-Transport-Security", HTTPS_ONLY)
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     return response

@@ -258,3 +258,35 @@ def test_our_own_pages_and_programs_are_answered_with_sign_in_off(local: FlaskCl
 def test_a_pages_form_needs_its_token_also_with_sign_in_off(local: FlaskClient) -> None:
     assert local.post("/queues/videos/pause", data={"reason": "budget"}).status_code == 403
     assert local.post("/api/content/generate", data={"topic": "Bees"}).status_code == 415
+
+
+# -- behind a proxy
+
+
+def test_behind_a_proxy_who_tries_too_many_keys_stops_nobody_else(closed: FlaskClient, environment: Any) -> None:
+    environment(TRUSTED_PROXIES="1", AUTH=None)
+    proxied = create_app().test_client()
+
+    def sign_in_from(address: str, key: str) -> int:
+        proxied.environ_base["HTTP_X_FORWARDED_FOR"] = f"198.51.100.9, {address}"  # the first is what the client said itself
+        return sign_in(proxied, key).status_code
+
+    assert [sign_in_from("203.0.113.1", f"pr_{n}") for n in range(10)] == [401] * 10
+    key = keys().create("ada", Role.USER)[1]
+    assert [sign_in_from(address, key) for address in ("203.0.113.1", "203.0.113.2")] == [429, 303]
+
+
+def test_what_comes_encrypted_by_a_proxy_is_kept_so(closed: FlaskClient, environment: Any) -> None:
+    said = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.1"}
+    assert "Strict-Transport-Security" not in closed.get("/sign-in", headers=BROWSER | said).headers
+    environment(TRUSTED_PROXIES="1", AUTH=None)
+    answer = create_app().test_client().get("/sign-in", headers=BROWSER | said)
+    assert "max-age" in answer.headers["Strict-Transport-Security"]
+    assert "Secure" in answer.headers["Set-Cookie"]
+
+
+def test_with_sign_in_off_a_proxys_clients_are_not_answered(closed: FlaskClient, environment: Any) -> None:
+    environment(TRUSTED_PROXIES="1", AUTH="off")
+    proxied = create_app().test_client()
+    assert proxied.get("/api/kinds", headers={"X-Forwarded-For": "203.0.113.1"}).status_code == 403
+    assert proxied.get("/api/kinds", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 200
