@@ -19,6 +19,7 @@ from jobs.life import Status
 from jobs.pauses import pauses
 from jobs.roles import Role
 from jobs.samples import samples
+from jobs.spending import spending
 from jobs.store import store
 from jobs.submit import Order, submit
 from tasks.kinds import payload_model
@@ -241,6 +242,20 @@ def test_the_queues_page_shows_samples_that_are_taken_once_in_half_a_minute(clie
     hour = samples().of_last_hour()["images"]
     assert [each.waiting for each in hour if each.waiting is not None][-1] == 1
     assert "Waiting, over the last hour: at most 1" in client.get("/queues").text
+
+
+def test_the_page_of_usage_tells_what_of_todays_limit_is_used(signed_in: Callable[..., FlaskClient], environment: Any) -> None:
+    environment(PRICES='{"service/*": {"images": 0.5}}', USER_SPENDING_LIMIT="1")
+    ada, viewer = signed_in("ada"), signed_in("vic", Role.VIEWER)
+    of_ada = store().get(ordered("ada"))
+    assert of_ada is not None
+    assert "0.00 of 1.00" in ada.get("/usage").text
+    for n in (1, 2):
+        spending().enter(f"{n}", of_ada, "service", "", {"images": 1})
+    page = ada.get("/usage").text
+    assert "1.00 of 1.00" in page
+    assert "used up" in page
+    assert "Your limit" not in viewer.get("/usage").text  # who orders nothing
 
 
 def test_a_history_tells_each_attempt_how_long_it_took_and_what_came_of_it() -> None:

@@ -10,13 +10,16 @@ from typing import Any, Self
 
 from flask import render_template, request
 
-from jobs.spending import DayOfUsage, usage_by_day
+from jobs.spending import DayOfUsage, spending, usage_by_day
+from settings import settings
 from web.identity import current_user
 from web.pages.site import blueprint
 from web.pages.words import amount, lasting, money
 
 RANGES = (7, 30, 90)
 BAR_HEIGHT, BAR_STEP = 100, 10
+LEAST_SECONDS = 0.05
+"""What took less is not told: it would read 0 s."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,22 @@ class Bar:
     words: str
 
 
+@dataclass(frozen=True)
+class Limit:
+    """What a user's jobs may cost in a day, and have cost today."""
+
+    spent: float
+    most: float
+
+    @property
+    def percent(self) -> int:
+        return min(100, int(100 * self.spent / self.most))
+
+    @property
+    def is_reached(self) -> bool:
+        return self.spent >= self.most
+
+
 @blueprint.get("/usage")
 def usage() -> str:
     """The days, the newest first."""
@@ -73,6 +92,8 @@ def usage() -> str:
         bars=_bars(sums, days),
         width=days * BAR_STEP,
         is_priced=any(part.cost is not None for part in found),
+        limit=_limit_of_today(),
+        most=_most(sums),
     )
 
 
@@ -82,7 +103,7 @@ def used(usage: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         return []
     told = [(name, amount(usage[name])) for name in ("input_tokens", "output_tokens", "images") if usage.get(name)]
     told += [(name, lasting(usage[name])) for name in ("video_seconds",) if usage.get(name)]
-    if usage.get("seconds"):
+    if (usage.get("seconds") or 0) >= LEAST_SECONDS:
         told.append(("generated in", lasting(usage["seconds"])))
     if usage.get("cost") is not None:
         told.append(("cost", money(usage["cost"])))
@@ -90,6 +111,19 @@ def used(usage: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         told.append(("generations", amount(times)))
     told += [(name, str(usage[name])) for name in ("provider", "model") if usage.get(name)]
     return told
+
+
+def _limit_of_today() -> Limit | None:
+    """The user's own; None where there is none, or he orders nothing."""
+    most, user = settings().user_spending_limit, current_user()
+    return Limit(spending().spent_today(user.id), most) if most is not None and user.may_submit else None
+
+
+def _most(sums: Mapping[str, Sum]) -> str:
+    """The highest bar, in words."""
+    if any(each.cost for each in sums.values()):
+        return money(max(each.cost or 0 for each in sums.values()))
+    return amount(max((each.generations for each in sums.values()), default=0))
 
 
 def _bars(sums: Mapping[str, Sum], days: int) -> list[Bar]:
