@@ -57,7 +57,7 @@ def why_it_waits(job: Job, pause: Pause | None = None, outage: Outage | None = N
     """Why a job does not start yet; empty where it waits for nothing but its turn. `pause`: its queue's, if it is paused;
     `outage`: its provider's, if that is down."""
     if pause is not None and job.status in WAITING and not job.waiting_for:
-        return f"Nothing of this kind is started just now: {pause.reason}. It goes on by itself afterwards."
+        return f"Its queue is paused: {pause.reason.rstrip('.')}. Nothing is lost; it goes on by itself afterwards."
     reason = (job.waiting_for or {}).get("reason")
     if reason == OUTAGE and outage is not None:
         return f"The AI provider “{outage.provider}” is down: {outage.reason}. The job goes on by itself once it answers again."
@@ -84,7 +84,7 @@ def heading(job: Job, pause: Pause | None = None) -> str:
         return job.progress.stage or OF_STATES[job.status]
     reason = (job.waiting_for or {}).get("reason")
     if reason:
-        return HOLDS.get(reason, "Put off")
+        return HOLDS.get(reason, "On hold")
     if pause is not None and job.status in WAITING:
         return "Paused"
     return {Status.SCHEDULED: "Scheduled", Status.RETRYING: "It is tried again"}.get(job.status, "Waiting for a worker")

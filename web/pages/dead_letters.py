@@ -79,11 +79,12 @@ def act(verb: str) -> AnyResponse:
     outcome = Round(selection, _decide(verb), operator=user.id, most_seconds=MOST_SECONDS).run()
     counts = {deed: max(outcome.count(deed)) for deed in Deed}
     log.info(
-        "dead letters acted on",
+        "dead letters acted upon by an operator",
         by=user.id,
         verb=verb,
         kinds=selection.kinds,
         codes=selection.codes,
+        message=selection.message,
         **{deed.name.lower(): n for deed, n in counts.items()},
     )
     return redirect(

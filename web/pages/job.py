@@ -53,7 +53,7 @@ def job(job_id: str) -> str:
         article_html=as_html(_below_title(made["content"])) if made else "",
         text_html=as_html(_below_title(text)) if text else "",
         media=media_of(found),
-        has_thumbnail=found.id in pictured([found]),
+        pictures=pictured([found, *related]),
         heading=heading(found, holding[0]),
         waits=why_it_waits(found, *holding),
         next_try=next_try(found, *holding),

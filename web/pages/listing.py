@@ -13,6 +13,7 @@ from jobs.document import Job
 from jobs.life import Status
 from jobs.listing import NothingToFind, Selection, page
 from jobs.media import pictured
+from jobs.pauses import pauses
 from jobs.roles import Role
 from queues.catalogue import KINDS
 from web.body import refused
@@ -31,7 +32,7 @@ FILTERS = ("kind", "status", "q")
 @blueprint.get("/jobs")
 def jobs() -> str:
     """A page of the list. The page's script asks for it again when a job changes."""
-    fault, following = "", None
+    fault, following, asked = "", None, _asked(request.args)
     found: list[Job] = []
     try:
         found, following = page(_selection(request.args), cursor=request.args.get("cursor") or None, limit=JOBS_A_PAGE)
@@ -44,15 +45,17 @@ def jobs() -> str:
         jobs=found,
         pictures=pictured(found),
         parked=ENDS_OF_PARK,
+        paused=pauses().known(),
         following=following,
         fault=fault,
-        asked=_asked(request.args),
+        asked=asked,
         is_first="cursor" not in request.args,
         kinds=[name for name in KINDS if name in kinds_of_work() or current_user().sees_all],
         states=OF_STATES,
         done=request.args.get("done", type=int),
         verb=request.args.get("verb"),
         may_change=current_user().may_submit,
+        verbs=[verb for verb in Verb if not asked.get("status") or asked["status"] in verb.sources],
     )
 
 

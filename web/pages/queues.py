@@ -35,7 +35,7 @@ def queues() -> str:
                 each,
                 KINDS[each.kind],
                 Chart.of([point.waiting for point in hour[each.kind]], "Waiting"),
-                Chart.of([point.completed_per_minute for point in hour[each.kind]], "Done a minute"),
+                Chart.of([point.completed_per_minute for point in hour[each.kind]], "Done per minute"),
             )
             for each in overviews()
         ],

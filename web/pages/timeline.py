@@ -16,7 +16,7 @@ TITLES: Mapping[str, str] = {
     "complete": "Done",
     "fail": "Failed",
     "retry_later": "Attempt {attempt} did not succeed",
-    "park": "Put off",
+    "park": "Put on hold",
     "hand_back": "Handed to another worker",
     "recover": "The worker died; the job waits for another one",
     "give_up": "Given up",

@@ -24,6 +24,8 @@ def lasting(seconds: float | None) -> str:
     """A length of time by its two largest units: `1 h 5 min`, `12 s`, `0.4 s`."""
     if seconds is None:
         return "–"
+    if 0 < seconds < 0.05:
+        return "< 0.1 s"
     if 0 < seconds < 9.95:
         return f"{seconds:.1f} s".replace(".0 ", " ")
     left = round(seconds)
@@ -92,7 +94,9 @@ def money(n: float | None) -> str:
     """An amount of the currency that the prices are in; of little, so many decimals that it is not nothing."""
     if n is None:
         return "–"
-    return f"{n:,.2f}" if n >= 1 or n == 0 else f"{n:.4f}".rstrip("0") if n >= 0.0001 else "< 0.0001"
+    if n >= 1 or n == 0:
+        return f"{n:,.2f}"
+    return f"{f'{n:.4f}'.rstrip('0'):0<4}" if n >= 0.0001 else "< 0.0001"
 
 
 def counted(n: int, one: str, many: str | None = None) -> str:

@@ -31,7 +31,7 @@ function governing(form, choice) {
   const show = () => {
     for (const { radio, field, box, label } of governed) {
       label.querySelector(".needed")?.remove();
-      if (radio.checked) label.insertAdjacentHTML("beforeend", ' <span class="needed">needed</span>');
+      if (radio.checked) label.insertAdjacentHTML("beforeend", ' <span class="needed">required</span>');
       const isWanted = radio.checked || field.value || field.hasAttribute("aria-invalid");
       box.hidden = !isWanted;
       adders.querySelector(`[data-adds="${box.id}"]`).hidden = isWanted;

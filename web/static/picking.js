@@ -7,7 +7,7 @@ export function picking() {
   const tell = () => {
     const picked = boxes().filter((box) => box.checked).length;
     const element = form.querySelector("[data-picked]");
-    if (element) element.textContent = picked ? `With the ${picked === 1 ? "job" : `${picked} jobs`} picked above:` : words;
+    if (element) element.textContent = picked ? `With the ${picked === 1 ? "selected job" : `${picked} selected jobs`}:` : words;
     const all = form.querySelector("[data-pick-all]");
     if (!all) return;
     all.checked = picked > 0 && picked === boxes().length;
