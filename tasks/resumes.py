@@ -25,10 +25,14 @@ class ResumeChange(Payload):
 
     action: Literal["CREATE", "UPDATE", "DELETE"] = Field(description="What to do with the resume.")
     resume_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = Field(
-        description="The resume's id, which its user chooses: letters, digits, `_` and `-`."
+        description="The resume's id, which its user chooses: letters, digits, `_` and `-`.", examples=["ada-2026"]
     )
-    template: Line | None = Field(default=None, description="How the resume is set.")
-    data: dict[str, Any] | None = Field(default=None, description="What stands in it, in the form of JSON Resume.")
+    template: Line | None = Field(default=None, description="How its PDF is set: `classic`, which is the default, or `modern`.")
+    data: dict[str, Any] | None = Field(
+        default=None,
+        description="What stands in it, in the form of JSON Resume.",
+        examples=[{"basics": {"name": "Ada Lovelace", "email": "ada@example.org"}}],
+    )
 
     @model_validator(mode="after")
     def _has_what_its_action_needs(self) -> ResumeChange:
