@@ -107,6 +107,7 @@ def test_an_operator_sees_what_a_redrive_would_do_before_it_is_done(stack: Stack
 
 MARKDOWN = (
     "# Bees\n\nThey are **small**, and `Apis` is *one* of [many](https://example.com).\n\n- wax\n- honey\n\n"
+    f"```\nhives = {' + '.join('abcdefghijklmnopqrstuvwxyz')}\n```\n\n"
     "<img src=x onerror=alert(1)> and **half"
 )
 BEGUN = f"retry: 100\n\nevent: text\ndata: {json.dumps({'offset': 0, 'text': MARKDOWN})}\n\n"
@@ -132,6 +133,9 @@ def test_text_is_set_while_it_grows_and_goes_on_where_a_stream_was_refused(stack
     expect(writing.locator("strong")).to_have_text(["small", "half"])
     expect(writing.locator("li")).to_have_text(["wax", "honey"])
     expect(writing).to_contain_text("<img src=x onerror=alert(1)>")
+    page.set_viewport_size(NARROW)
+    expect(writing.locator("pre")).to_contain_text("y + z")
+    assert not is_too_wide(page)
     expect(writing).to_contain_text("Part 2")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#head .state")).to_have_text("Cancelled")
