@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parent
 DEV_ENV_FILE = CHECKOUT / ".dev" / "env"
+STACK_PID = "PRESSROOM_STACK_PID"
 
 SQS_LONGEST_WAIT_SECONDS = 20
 """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html"""
@@ -318,7 +319,7 @@ def read_dev_env(path: Path = DEV_ENV_FILE) -> dict[str, str]:
     if not path.is_file():
         return {}
     values = {name: value for name, value in dotenv_values(path).items() if value is not None}
-    pid = values.pop("PRESSROOM_STACK_PID", "")
+    pid = values.pop(STACK_PID, "")
     return values if pid.isdigit() and _is_alive(int(pid)) else {}
 
 
@@ -339,8 +340,9 @@ def settings() -> Settings:
     Raises:
         SettingsError: names every variable at fault, and the remedy.
     """
-    for name, value in read_dev_env().items():
-        os.environ.setdefault(name, value)  # boto3 reads its variables from there
+    if STACK_PID not in os.environ:  # else whoever started us has taken over what he wants of it
+        for name, value in read_dev_env().items():
+            os.environ.setdefault(name, value)  # boto3 reads its variables from there
     try:
         read = Settings()
     except ValidationError as error:

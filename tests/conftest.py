@@ -67,6 +67,7 @@ def _put_environment_away() -> None:
         AUTH="off",
         PUBLIC_URL="",
         PYTHONUNBUFFERED="1",
+        PRESSROOM_STACK_PID="",  # no test reads `.dev/env`, though a stack run here
     )
 
 
