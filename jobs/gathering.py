@@ -1,9 +1,9 @@
 """What many threads ask for at the same time, asked in one request.
 
-While a request is under way the next askers gather, and the first of them asks for all. Who comes alone asks at once. Where
-several threads ask again and again within moments, as slots with tiny jobs do, the first waits some milliseconds for those it
-may expect: a request for eight costs a third of eight requests, here and at MongoDB. (PostgreSQL's `commit_delay` is the same
-thought.)
+While as many requests are under way as there may be, the next askers gather, and the first of them asks for all. Who comes
+alone asks at once. Where several threads ask again and again within moments, as slots with tiny jobs do, the first waits some
+milliseconds for those it may expect: a request for eight costs a third of eight requests, here and at MongoDB. (PostgreSQL's
+`commit_delay` is the same thought.)
 """
 
 from __future__ import annotations
@@ -30,12 +30,15 @@ class Gathering(Generic[A, R]):
     """`ask_all` answers several askers in their order. It must be harmless to repeat: where it breaks for several, each is
     asked for alone, so that nobody's fault is another's. That MongoDB is away concerns them all."""
 
-    def __init__(self, ask_all: Callable[[Sequence[A]], Sequence[R]]) -> None:
+    def __init__(self, ask_all: Callable[[Sequence[A]], Sequence[R]], *, at_once: int = 1) -> None:
         self._ask_all = ask_all
         self._lock = Lock()
         self._all_came = Condition(self._lock)
         self._waiting: list[_Asker[A, R]] = []
-        self._is_asking = False
+        self._may_ask = at_once
+        """How many more requests there may be."""
+        self._lingers = at_once == 1
+        """Else there is company enough while the others are under way."""
         self._asked_at: dict[int, float] = {}
         """When each thread asked last, as far as that was lately."""
         self._expected = 0
@@ -45,22 +48,27 @@ class Gathering(Generic[A, R]):
         """The answer for `wanted`, or what was raised for it."""
         asker = _Asker[A, R](wanted)
         with self._lock:
-            self._waiting.append(asker)
-            self._asked_at[get_ident()] = monotonic()
-            if len(self._waiting) >= self._expected > 0:
-                self._all_came.notify()
-            asker.leads, self._is_asking = not self._is_asking, True
+            if self._lingers:
+                self._asked_at[get_ident()] = monotonic()
+            asker.leads = self._may_ask > 0
+            if asker.leads:
+                self._may_ask -= 1
+            else:
+                self._waiting.append(asker)
+                if len(self._waiting) + 1 >= self._expected > 0:
+                    self._all_came.notify()
         if not asker.leads:
             asker.called.acquire()
         if asker.leads:
-            self._ask_for_those_waiting()
+            self._ask_with_those_waiting(asker)
         return asker.answer()
 
-    def _ask_for_those_waiting(self) -> None:
-        """On the thread of the first of them."""
+    def _ask_with_those_waiting(self, leader: _Asker[A, R]) -> None:
+        """On the thread of the leader, who waits no more."""
         with self._lock:
-            self._linger()
-            together, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+            if self._lingers:
+                self._linger()
+            together, self._waiting = [leader, *self._waiting[: MOST - 1]], self._waiting[MOST - 1 :]
         try:
             self._answer(together)
         finally:
@@ -69,11 +77,11 @@ class Gathering(Generic[A, R]):
                 asker.called.release()
 
     def _linger(self) -> None:
-        """Wait for those who asked lately, unless they are here."""
+        """Let the leader wait for those who asked lately, unless they are here."""
         since = monotonic() - LATELY_SECONDS
         self._asked_at = {thread: at for thread, at in self._asked_at.items() if at > since}
         self._expected = min(len(self._asked_at), MOST)
-        self._all_came.wait_for(lambda: len(self._waiting) >= self._expected, timeout=LINGER_SECONDS)
+        self._all_came.wait_for(lambda: len(self._waiting) + 1 >= self._expected, timeout=LINGER_SECONDS)
         self._expected = 0
 
     def _answer(self, together: list[_Asker[A, R]]) -> None:
@@ -92,11 +100,12 @@ class Gathering(Generic[A, R]):
 
     def _call_next(self) -> None:
         with self._lock:
-            self._is_asking = bool(self._waiting)
-            following = self._waiting[:1]
-        for asker in following:
-            asker.leads = True
-            asker.called.release()
+            if not self._waiting:
+                self._may_ask += 1
+                return
+            following = self._waiting.pop(0)
+        following.leads = True
+        following.called.release()
 
 
 class _Asker(Generic[A, R]):

@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -34,6 +35,8 @@ log = structlog.get_logger()
 
 NAMED_AT_ONCE = 100
 """Messages whose names are written in one request."""
+TENS_AT_ONCE = 4
+"""Requests under way at the same time for many messages of a queue: SQS takes longer over each than we do."""
 REST_SECONDS = 5.0
 """How long no send is tried after one found SQS away: who submits meanwhile does not wait for it."""
 
@@ -96,22 +99,53 @@ def _let_stand(jobs: Sequence[Job], sent: Sent) -> None:
 
 def _send_to(queue: Queue, jobs: Sequence[Job], sent: Sent) -> None:
     """By tens; what is sent is named a hundred at a time, well before the dispatch's time is over."""
-    named = len(sent.messages)
     by_dispatch: dict[int, dict[str, str]] = defaultdict(dict)
+    unnamed = 0
     try:
-        for chunk in in_tens(jobs):
-            outgoing = [_message(job) for job in chunk]
-            ids = queue.send_batch(outgoing) if len(outgoing) > 1 else [post().send(queue, outgoing[0])]
+        for chunk, ids in _by_tens(queue, jobs):
             for job, message_id in zip(chunk, ids, strict=True):
                 if message_id:
                     reached(Step.SENT, job.id)
                     sent.messages[job.id] = message_id
                     by_dispatch[job.dispatch["n"]][job.id] = message_id
-            if len(sent.messages) - named >= NAMED_AT_ONCE:
+                    unnamed += 1
+            if unnamed >= NAMED_AT_ONCE:
                 _name(by_dispatch)
-                named = len(sent.messages)
+                unnamed = 0
     finally:
         _name(by_dispatch)
+
+
+def _by_tens(queue: Queue, jobs: Sequence[Job]) -> Iterator[tuple[list[Job], Sequence[str | None]]]:
+    """Send, and tell of each ten the messages. The first fault is raised once all that were under way are told."""
+    tens = [*in_tens(jobs)]
+    if len(tens) == 1 or queue.is_fifo:  # whose messages keep their order
+        for ten in tens:
+            yield ten, _send_ten(queue, ten)
+        return
+    faults: list[QueueError] = []
+
+    def send_unless_one_failed(ten: list[Job]) -> Sequence[str | None]:
+        try:
+            return [None] * len(ten) if faults else _send_ten(queue, ten)
+        except QueueError as error:
+            faults.append(error)
+            return [None] * len(ten)
+
+    yield from zip(tens, _senders().map(send_unless_one_failed, tens), strict=True)
+    if faults:
+        raise faults[0]
+
+
+def _send_ten(queue: Queue, ten: list[Job]) -> Sequence[str | None]:
+    outgoing = [_message(job) for job in ten]
+    return queue.send_batch(outgoing) if len(outgoing) > 1 else [post().send(queue, outgoing[0])]
+
+
+@cache
+def _senders() -> ThreadPoolExecutor:
+    """The process's, started when first needed."""
+    return ThreadPoolExecutor(TENS_AT_ONCE, "sending")
 
 
 def _name(by_dispatch: dict[int, dict[str, str]]) -> None:

@@ -68,29 +68,35 @@ class JobStore(StartAndEnd):
         """Insert a new job, its first dispatch taken by `by`. A job that exists already is left and answered as it is."""
         return self.insert_many([document], by=by)[0]
 
-    def insert_many(self, documents: Sequence[Document], *, by: str) -> list[Job]:
-        """Insert new jobs, as `insert` does, in few requests; the jobs in their order, which those of a group keep."""
-        free = [document for document in documents if document["group"] is None]
-        by_group: dict[tuple[str, str], list[Document]] = defaultdict(list)
-        for document in documents:
-            if document["group"] is not None:
-                by_group[document["kind"], document["group"]].append(document)
-        made = self._insert_free(free, by) if free else {}
+    def insert_many(self, documents: Sequence[Document], *, by: str | Sequence[str]) -> list[Job]:
+        """Insert new jobs, as `insert` does, in few requests; the jobs in their order, which those of a group keep.
+
+        `by` is one for all, or one for each.
+        """
+        takers = [by] * len(documents) if isinstance(by, str) else by
+        free: list[tuple[Document, str]] = []
+        by_group: dict[tuple[str, str], list[tuple[Document, str]]] = defaultdict(list)
+        for document, taker in zip(documents, takers, strict=True):
+            if document["group"] is None:
+                free.append((document, taker))
+            else:
+                by_group[document["kind"], document["group"]].append((document, taker))
+        made = self._insert_free(free) if free else {}
         for (kind, group), those in by_group.items():
-            self._insert_in_order(kind, group, those, by)
+            self._insert_in_order(kind, group, those)
         ids = [document["_id"] for document in documents]
         if unread := [job_id for job_id in ids if job_id not in made]:
             with available():
                 made |= {document["_id"]: document for document in self._jobs.find({"_id": {"$in": unread}})}
         return [Job.from_document(made[job_id]) for job_id in ids]
 
-    def _insert_free(self, documents: Sequence[Document], by: str) -> dict[str, Document]:
+    def _insert_free(self, documents: Sequence[tuple[Document, str]]) -> dict[str, Document]:
         """Insert jobs of which no order is kept: those that are new, by their ids.
 
         Plain inserts, several times as fast as upserts by pipelines. They can't use `$$NOW`, so MongoDB's time is asked for.
         """
         now = self._source.now()
-        inserted = {document["_id"]: self._at(now, document, by) for document in documents}
+        inserted = {document["_id"]: self._at(now, document, by) for document, by in documents}
         try:
             with available():
                 self._jobs.insert_many(list(inserted.values()), ordered=False)
@@ -112,10 +118,10 @@ class JobStore(StartAndEnd):
             made["expires_at"] = max(now, document["not_before"] or now) + lasting
         return made
 
-    def _insert_in_order(self, kind: str, group: str, documents: Sequence[Document], by: str) -> None:
+    def _insert_in_order(self, kind: str, group: str, documents: Sequence[tuple[Document, str]]) -> None:
         def write(session: ClientSession, seq: int) -> None:
-            numbered = [made | {"seq": seq + place} for place, made in enumerate(documents)]
-            updates = [UpdateOne({"_id": made["_id"]}, self._insertion(made, by), upsert=True) for made in numbered]
+            numbered = [(made | {"seq": seq + place}, by) for place, (made, by) in enumerate(documents)]
+            updates = [UpdateOne({"_id": made["_id"]}, self._insertion(made, by), upsert=True) for made, by in numbered]
             with available():
                 self._jobs.bulk_write(updates, session=session)
 

@@ -15,6 +15,7 @@ from jobs import tally
 from jobs.dispatch import process_name
 from jobs.document import Document, Job, new_document
 from jobs.errors import InvalidPayload
+from jobs.gathering import Gathering
 from jobs.life import Status
 from jobs.sending import send
 from jobs.store import store
@@ -85,18 +86,29 @@ class Order:
         return made
 
 
+@dataclass(frozen=True)
+class _New:
+    """A job to insert, and who sends its message: of those who submit the same job at the same time, one."""
+
+    document: Document
+    by: str
+
+
 def submit(order: Order) -> Job:
     """Accept one job. With SQS away it is accepted all the same, its `message_id` None.
+
+    Jobs that several threads submit at the same time are inserted and sent together.
 
     Raises:
         DatabaseUnavailable: nothing was accepted, as far as we know.
     """
     order = replace(order, job_id=order.job_id or uuid4().hex)
     with span(f"submit {order.kind}", "producer", order.traceparent, job_id=str(order.job_id)):
-        by = _sender()
-        job = store().insert(order.document(), by=by)
-        reached(Step.DISPATCHED, job.id)
-        return _send_new([job], by)[0]
+        new = _new(order)
+        # those of an ordered kind are inserted in a transaction of their group, which is nobody else's affair
+        job = _submissions.ask(new) if new.document["group"] is None else _insert_and_send([new])[0]
+        log.info("job accepted", **job.log_context())
+        return job
 
 
 def submit_many(orders: Sequence[Order]) -> list[Job]:
@@ -104,27 +116,31 @@ def submit_many(orders: Sequence[Order]) -> list[Job]:
     if not orders:
         return []
     with span(f"submit {len(orders)} jobs", "producer"):
-        by = _sender()
-        jobs = store().insert_many([order.document() for order in orders], by=by)
-        return _send_new(jobs, by)
-
-
-def _sender() -> str:
-    """Who sends what is submitted now: of those who submit the same job at the same time, one."""
-    return f"{process_name()}/{token_hex(4)}"
-
-
-def _send_new(jobs: list[Job], by: str) -> list[Job]:
-    """Send those whose dispatch is ours; the jobs with their messages."""
-    tally.created(jobs)
-    if len(jobs) == 1:
-        log.info("job accepted", **jobs[0].log_context())
-    else:
+        jobs = _insert_and_send([_new(order) for order in orders])
         log.info("jobs accepted", jobs=len(jobs), first=jobs[0].id, last=jobs[-1].id)
-    sent = send([job for job in jobs if job.dispatch["by"] == by])
+        return jobs
+
+
+def _new(order: Order) -> _New:
+    return _New(order.document(), f"{process_name()}/{token_hex(4)}")
+
+
+def _insert_and_send(new: Sequence[_New]) -> list[Job]:
+    """Insert jobs, and send those whose dispatch is ours; the jobs with their messages."""
+    jobs = store().insert_many([each.document for each in new], by=[each.by for each in new])
+    tally.created(jobs)
+    ours = [job for job, each in zip(jobs, new, strict=True) if job.dispatch["by"] == each.by]
+    for job in ours:
+        reached(Step.DISPATCHED, job.id)
+    sent = send(ours)
     for queue, fault in sent.faults.items():
         log.warning("accepted without a message; the queue can't be reached", queue=queue, reason=str(fault))
     return sent.named(jobs)
 
+
+TOGETHER_AT_ONCE = 2
+"""Of the jobs that many threads submit, some are sent while the next are inserted."""
+
+_submissions = Gathering(_insert_and_send, at_once=TOGETHER_AT_ONCE)
 
 __all__ = ["Order", "Priority", "process_name", "submit", "submit_many"]

@@ -60,6 +60,20 @@ def test_who_comes_while_a_request_is_under_way_shares_the_next_with_the_others(
     assert [len(each) for each in requests.made] == [1, MOST, 5]
 
 
+def test_as_many_requests_as_there_may_be_are_under_way_at_once() -> None:
+    both, under_way = Barrier(2), []
+
+    def answer(wanted: Sequence[int]) -> Sequence[int]:
+        under_way.append([*wanted])
+        both.wait(20)  # or neither comes to its end
+        return wanted
+
+    gathering = Gathering(answer, at_once=2)
+    with ThreadPoolExecutor(2) as pool:
+        assert [*pool.map(gathering.ask, range(2))] == [0, 1]
+    assert sorted(under_way) == [[0], [1]]
+
+
 def test_a_fault_is_told_to_the_one_whose_it_is() -> None:
     def answer(wanted: Sequence[int]) -> Sequence[int]:
         if 2 in wanted:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
 from typing import Any
 
 import pytest
 
 from jobs.database import DatabaseUnavailable
+from jobs.document import Job
 from jobs.life import Status
 from jobs.naming import naming
-from jobs.sending import Rest
+from jobs.sending import TENS_AT_ONCE, Rest
 from jobs.store import store
 from jobs.submit import Order, submit, submit_many
 from queues.clients import sqs
@@ -77,6 +81,56 @@ def test_whoever_answers_users_has_messages_named_behind_their_backs(database: A
     assert [stored.message_id for job in jobs if (stored := store().get(job.id))] == [job.message_id for job in jobs]
 
 
+def test_jobs_that_many_threads_submit_at_once_share_requests_and_each_gets_its_own(
+    database: Any, queues: Any, sqs_proxy: SqsProxy
+) -> None:
+    submit(ORDER)
+    before = sqs_proxy.counts["SendMessage"] + sqs_proxy.counts["SendMessageBatch"]
+    begin = Barrier(40)
+
+    def order(n: int) -> Job:
+        begin.wait(30)
+        return submit(replace(ORDER, payload={"topic": f"Bees {n}"}))
+
+    with ThreadPoolExecutor(40) as pool:
+        jobs = [*pool.map(order, range(40))]
+    assert [job.payload["topic"] for job in jobs] == [f"Bees {n}" for n in range(40)]
+    assert sqs_proxy.counts["SendMessage"] + sqs_proxy.counts["SendMessageBatch"] - before < 40
+    messages = {message.message_id: message.body for _ in range(9) for message in received("articles")}
+    assert all(json.loads(messages[job.message_id or ""])["jobId"] == job.id for job in jobs)
+    assert database.jobs.count_documents({"message_id": {"$in": [job.message_id for job in jobs]}}) == 40
+
+
+def test_an_order_that_many_threads_give_at_once_is_one_job_with_one_message(database: Any, queues: Any) -> None:
+    begin = Barrier(20)
+
+    def order(n: int) -> str:
+        begin.wait(30)
+        return submit(replace(ORDER, job_id="one")).id
+
+    with ThreadPoolExecutor(20) as pool:
+        assert {*pool.map(order, range(20))} == {"one"}
+    assert database.jobs.count_documents({}) == 1
+    assert len(received("articles")) == 1
+
+
+def test_an_order_that_cant_be_kept_is_its_own_fault_among_those_that_are_given_with_it(database: Any, queues: Any) -> None:
+    begin = Barrier(12)
+
+    def order(n: int) -> str:
+        begin.wait(30)
+        try:
+            return submit(replace(ORDER, payload={"n": 2**70 if n % 4 == 0 else n})).message_id or "unsent"
+        except OverflowError:
+            return "refused"
+
+    with ThreadPoolExecutor(12) as pool:
+        said = [*pool.map(order, range(12))]
+    assert [n for n, each in enumerate(said) if each == "refused"] == [0, 4, 8]
+    assert "unsent" not in said
+    assert database.jobs.count_documents({}) == len({*said}) - 1 == 9
+
+
 def test_an_order_with_an_id_is_one_job_however_often_it_is_given(database: Any, queues: Any) -> None:
     order = Order(kind="articles", payload={"topic": "Bees"}, user_id="ada", job_id="one")
     first, second = submit(order), submit(order)
@@ -102,6 +156,25 @@ def test_after_a_failed_send_jobs_are_accepted_without_waiting_for_sqs(database:
     assert not any(job.message_id for job in jobs)
     assert sum(sqs_proxy.counts.values()) == before + 1
     assert database.jobs.count_documents({"message_id": None, "dispatch.n": 1}) == 40
+
+
+def test_of_many_messages_no_more_are_tried_once_one_request_failed(database: Any, queues: Any, sqs_proxy: SqsProxy) -> None:
+    queue_for("articles").attributes()  # the queue's URL is known
+    sqs_proxy.fail()
+    before = sum(sqs_proxy.counts.values())
+    assert not any(job.message_id for job in submit_many([ORDER] * 200))
+    assert sum(sqs_proxy.counts.values()) <= before + TENS_AT_ONCE
+
+
+def test_of_many_messages_those_that_were_sent_are_named_though_others_were_not(
+    database: Any, queues: Any, sqs_proxy: SqsProxy
+) -> None:
+    sqs_proxy.fail(actions=["SendMessageBatch"], times=1)
+    jobs = submit_many([ORDER] * 100)
+    named = {job.message_id for job in jobs} - {None}
+    assert len(named) <= 90
+    assert {each["message_id"] for each in database.jobs.find()} - {None} == named
+    assert {message.message_id for _ in range(20) for message in received("articles")} == named
 
 
 def test_a_queue_that_is_missing_says_nothing_about_the_others(database: Any, queues: dict[str, str]) -> None:
