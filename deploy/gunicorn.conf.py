@@ -4,10 +4,12 @@ A request spends its time waiting for MongoDB and SQS, so threads do; each open 
 sleeps. `WEB_CONCURRENCY`, gunicorn's own variable, asks for more processes.
 """
 
+import select
 import signal
-from threading import Thread
+from threading import Semaphore, Thread
 
 from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
 
 from monitoring.logs import configure_logging
 from settings import SettingsError, settings
@@ -19,8 +21,45 @@ except SettingsError as error:
 
 # `AUTH=off` lets everybody in, so it stays on this machine; otherwise the process is meant to be reached.
 bind = f"{'127.0.0.1' if configured.auth == 'off' else '0.0.0.0'}:{configured.port}"
-worker_class = "gthread"
-threads = 32 + configured.open_streams  # started as they are needed
+THREADS_FOR_ANSWERS = 32
+STAY_MILLISECONDS = 100  # longer than a program takes from an answer to its next request
+
+
+class StayingWorker(ThreadWorker):
+    """A thread that has answered stays with its connection for a moment: whoever asks again at once finds it there.
+
+    To go back to the loop that watches all connections, and from there to a thread, wakes threads six times; and the loop is
+    one thread, which waits for the interpreter as every other does. As many may stay as there are threads for answers, so
+    those of open streams are nobody's to wait on.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._may_stay = Semaphore(THREADS_FOR_ANSWERS)
+
+    def handle(self, conn):
+        keeps = super().handle(conn)
+        if keeps is True and self._may_stay.acquire(blocking=False):
+            try:
+                while keeps is True and self.alive and _asks_again(conn):
+                    keeps = super().handle(conn)
+            finally:
+                self._may_stay.release()
+        return keeps
+
+
+def _asks_again(conn):
+    if conn.is_http2:
+        return False
+    if conn.parser.unreader.buf.getvalue():
+        return True
+    watched = select.poll()
+    watched.register(conn.sock, select.POLLIN)
+    return bool(watched.poll(STAY_MILLISECONDS))
+
+
+worker_class = StayingWorker
+threads = THREADS_FOR_ANSWERS + configured.open_streams  # started as they are needed
 worker_connections = 1_000 + threads
 keepalive = 75  # longer than a load balancer's 60, so that it never sends into a connection that we are closing
 # without SQS the jobs here have their time, too

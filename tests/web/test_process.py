@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -84,6 +85,19 @@ def test_a_mebibyte_is_taken_and_a_byte_more_is_not_declared_or_in_chunks(addres
             headers = {"Content-Type": "application/json"}
             answer = requests.post(f"{address}/api/content/generate", data=data, headers=headers, timeout=30)
             assert answer.status_code == status
+
+
+def test_a_kept_connection_is_answered_at_once_after_a_pause_and_for_two_requests_that_come_together(address: str) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection, connection.makefile("rb") as answers:
+        asked = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        for requests_together, pause in ((1, 0.0), (1, 0.3), (2, 0.0), (1, 0.0)):
+            sleep(pause)  # longer than a thread stays with the connection
+            connection.sendall(asked * requests_together)
+            for _ in range(requests_together):
+                assert answers.readline().startswith(b"HTTP/1.1 200")
+                headers = http.client.parse_headers(answers)
+                answers.read(int(headers["Content-Length"]))
 
 
 def test_a_body_that_is_only_announced_is_refused_before_it_comes(address: str) -> None:
