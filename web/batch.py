@@ -19,7 +19,7 @@ from web.identity import User, current_user
 from web.operations import Operation, Reply, describe
 from web.ordering import JOB_ORDER, JobOrder, no_room, refuse_kind
 from web.problems import Fault, Problem, ProblemDocument, draining
-from web.render import JobShape, Shape, answer
+from web.render import JobShape, Shape, answer, base_url
 
 MOST_JOBS = 1_000
 JOB_BATCH = ListOf("JobBatch", "jobs", JOB_ORDER, MOST_JOBS)
@@ -40,8 +40,12 @@ class BatchShape(Shape):
 
     @classmethod
     def of(cls, outcomes: list[Job | Problem]) -> Self:
+        base = base_url()
         return cls(
-            jobs=[JobShape.of(each) if isinstance(each, Job) else RefusedEntry(error=each.document()) for each in outcomes]
+            jobs=[
+                JobShape.of(each, base=base) if isinstance(each, Job) else RefusedEntry(error=each.document())
+                for each in outcomes
+            ]
         )
 
 
@@ -92,8 +96,10 @@ def create() -> Response:
 
 def _submitted(entries: list[JobOrder | Problem], taken: Taken | None, known: dict[int, Job]) -> list[Job | Problem]:
     user = current_user()
+    refusals = {kind: _refusal(kind, user) for kind in {entry.type for entry in entries if isinstance(entry, JobOrder)}}
     outcomes: list[JobOrder | Job | Problem] = [
-        known[place] if place in known else _allowed(entry, user) for place, entry in enumerate(entries)
+        known[place] if place in known else entry if isinstance(entry, Problem) else refusals[entry.type] or entry
+        for place, entry in enumerate(entries)
     ]
     outcomes = _within_room(outcomes, user)
     places = [place for place, each in enumerate(outcomes) if isinstance(each, JobOrder)]
@@ -102,16 +108,15 @@ def _submitted(entries: list[JobOrder | Problem], taken: Taken | None, known: di
     return [made[place] if isinstance(each, JobOrder) else each for place, each in enumerate(outcomes)]
 
 
-def _allowed(entry: JobOrder | Problem, user: User) -> JobOrder | Problem:
-    if isinstance(entry, Problem):
-        return entry
+def _refusal(kind: str, user: User) -> Problem | None:
+    """Why jobs of this kind can't be ordered; None: they can."""
     try:
-        refuse_kind(entry.type, user)
+        refuse_kind(kind, user)
     except QueueDraining as error:
         return draining(error)
     except Problem as problem:
         return problem
-    return entry
+    return None
 
 
 def _within_room(outcomes: list[JobOrder | Job | Problem], user: User) -> list[JobOrder | Job | Problem]:

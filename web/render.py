@@ -72,8 +72,9 @@ class JobShape(PublicJob):
     """A job."""
 
     @classmethod
-    def of(cls, job: Job, forecast: Forecast = NOTHING) -> Self:
-        return cls.seen_from(base_url(), job, position=forecast.position, starts_in=forecast.starts_in_seconds)
+    def of(cls, job: Job, forecast: Forecast = NOTHING, *, base: str | None = None) -> Self:
+        """`base` for whoever shows many jobs in an answer; else it is `base_url()`."""
+        return cls.seen_from(base or base_url(), job, position=forecast.position, starts_in=forecast.starts_in_seconds)
 
 
 class JobPage(Shape):
@@ -135,4 +136,4 @@ def media_url(job: Job, name: str) -> str:
 
 def base_url() -> str:
     """Where the client reaches us, without a slash at its end."""
-    return settings().public_url or request.host_url.rstrip("/")
+    return settings().public_url or f"{request.scheme}://{request.host}"
