@@ -11,6 +11,7 @@ from jobs.dispatch import IS_DUE, USER_CAP
 from jobs.expressions import NOW, ago, expr
 from jobs.life import OPEN, WAITING, Status
 from jobs.verbs import names
+from queues.catalogue import HIGH, NORMAL
 from queues.per_minute import MINUTES
 
 MOST_MILLISECONDS = 4_000
@@ -47,7 +48,7 @@ def backlogs(kinds: Iterable[str]) -> dict[str, Backlog]:
     """
     wanted = [*kinds]
     counted = {(each["_id"]["kind"], each["_id"]["status"]): each["n"] for each in _aggregate(_open(wanted), "kind_status")}
-    startable = {each["_id"]: each for each in _aggregate(_startable(wanted), "open_startable")}
+    startable = {each["_id"]: each for each in _aggregate(_startable(wanted), "open_line")}
     completed = {each["_id"]: each["n"] for each in _aggregate(_completed(wanted), "finished")}
     return {
         kind: Backlog(
@@ -73,7 +74,7 @@ def _startable(kinds: Collection[str]) -> list[Document]:
     can_start = {"$and": [IS_DUE, {"$ne": ["$waiting_for.reason", USER_CAP]}]}
     since = {"$max": ["$created_at", "$not_before"]}
     return [
-        {"$match": {"kind": {"$in": kinds}, "status": {"$in": names(WAITING)}}},
+        {"$match": {"kind": {"$in": kinds}, "priority": {"$in": [HIGH, NORMAL]}, "status": {"$in": names(WAITING)}}},
         {
             "$group": {  # what can start is asked here, because a filter with $expr would read every job
                 "_id": "$kind",

@@ -120,7 +120,6 @@ INDEXES: dict[str, list[IndexModel]] = {
         _of_open("open_sent", "kind", "status", "dispatch.at", "message_id"),
         _of_open("open_expiring", "kind", "expires_at", where={"expires_at": {"$gt": EVER}}),
         _of_open("open_user_sent", "user_id", "message_id", "dispatch.until", "_id"),
-        _of_open("open_startable", "kind", "status", "waiting_for.reason", "not_before", "created_at"),
         _of_open("open_line", "kind", "priority", "status", "created_at", "waiting_for.reason", "not_before"),
         IndexModel(
             [("kind", ASCENDING), ("group", ASCENDING), ("seq", ASCENDING)],

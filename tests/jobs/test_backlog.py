@@ -57,7 +57,7 @@ def test_the_time_to_clear_is_what_can_start_at_the_present_pace() -> None:
     ("stages", "index"),
     [
         (backlog._open(["articles"]), "kind_status"),
-        (backlog._startable(["articles"]), "open_startable"),
+        (backlog._startable(["articles"]), "open_line"),
         (backlog._completed(["articles"]), "finished"),
     ],
     ids=["open", "startable", "completed"],
@@ -68,7 +68,7 @@ def test_few_or_no_jobs_are_read_for_it(database: Any, stages: list[Any], index:
     explained = database.command("explain", command, verbosity="executionStats")
     told = explained.get("executionStats") or explained["stages"][0]["$cursor"]["executionStats"]
     assert told["totalDocsExamined"] == 0
-    assert told["totalKeysExamined"] <= 51
+    assert told["totalKeysExamined"] <= 50 + 5  # and one where each stretch of the index ends
 
 
 def test_all_open_jobs_of_a_kind_can_be_cancelled(database: Any) -> None:
