@@ -21,8 +21,8 @@ from jobs.store import store
 log = structlog.get_logger()
 
 LAST_NAMES_SECONDS = 2
-GATHER_SECONDS = 0.1
-"""How long a name waits for others to share its request: nobody waits for it."""
+GATHER_SECONDS = 0.5
+"""How long a name waits for others to share its request. Nobody waits for it; a claim that comes before writes it."""
 
 Names = Mapping[str, str]
 """Of messages, by the jobs' ids."""
