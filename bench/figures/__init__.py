@@ -1,1 +1,1 @@
-"""One module for each group of figures; each has `NAMES` and `measure(ground, wanted)`."""
+"""One module for each group of figures; each of their functions measures some, and yields the rows of the table."""

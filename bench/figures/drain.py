@@ -5,23 +5,33 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from statistics import median
+from threading import Event, Thread
 from typing import Any
 
 from pymongo import MongoClient
+from pymongo.database import Database
 
 from bench.asked import Asked
 from bench.ground import Ground
 from bench.processes import Running, cpu_seconds_of
 from bench.systems import BATCHING_LOOP, CELERY, DRAMATIQ, LOOP, SLOTS, TASKIQ, Peer, Pressroom, System
 from bench.table import Row, at_least, at_most, of_rounds
+from devstack.forwarder import Forwarder
+from devstack.server import Server
 from monitoring.store import EVENTS
 
 PEERS: list[Peer] = [LOOP, BATCHING_LOOP, DRAMATIQ, TASKIQ, *CELERY.values()]
 SENDS = ("SendMessage", "SendMessageBatch")
 DELETES = ("DeleteMessage", "DeleteMessageBatch")
+SLOW_SECONDS = 1.0
+"""For so long a slow store's question, and then its answer, are kept back."""
+
+State = Callable[[], AbstractContextManager[None]]
+"""What a monitor's store is in while the block lasts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,24 +206,69 @@ def measure_growth(ground: Ground, asked: Asked) -> Iterator[Row | str]:
 
 
 def measure_monitor(ground: Ground, asked: Asked) -> Iterator[Row | str]:
-    """The monitor on a MongoDB of its own, which is full (refuses every event), then stopped (answers nothing to anybody)."""
+    """The monitor on a MongoDB of its own, which is full (refuses every event), slow (each answer takes two seconds), then
+    stopped (answers nothing to anybody)."""
     own = Pressroom()
-    full, stopped = [], []
-    with ground.second_mongod() as (uri, server), MongoClient[dict[str, Any]](uri) as client:
-        monitor = client["monitor"]
+    paces: dict[str, list[float]] = {"full": [], "slow": [], "stopped": []}
+    with (
+        ground.second_mongod() as (uri, server),
+        MongoClient[dict[str, Any]](uri) as client,
+        Forwarder(*client.address or ("", 0)) as way,
+    ):
+        states = {"full": _full(client["monitor"]), "slow": _slow(way), "stopped": _stopped(server)}
         for _ in range(asked.rounds):
-            with own.worker(ground, MONITOR_URL=uri) as worker:
+            with own.worker(ground, MONITOR_URL=f"mongodb://{way.address}/monitor?directConnection=true") as worker:
                 own.warm(ground)
                 going = drain_by(ground, own, worker, own.jobs_at_once).pace
-                monitor.command("collMod", EVENTS, validator={"$expr": False})
-                try:
-                    full.append(drain_by(ground, own, worker, own.jobs_at_once).pace / going)
-                finally:
-                    monitor.command("collMod", EVENTS, validator={})
-                server.process.send_signal(signal.SIGSTOP)
-                try:
-                    stopped.append(drain_by(ground, own, worker, own.jobs_at_once).pace / going)
-                finally:
-                    server.process.send_signal(signal.SIGCONT)
-    for how, paces in (("full", full), ("stopped", stopped)):
-        yield at_least(f"drain with the monitor's store {how}", median(paces), 0.95, measured=f"{of_rounds(paces)} ×")
+                for how, state in states.items():
+                    with state():
+                        paces[how].append(drain_by(ground, own, worker, own.jobs_at_once).pace / going)
+    for how, those in paces.items():
+        yield at_least(f"drain with the monitor's store {how}", median(those), 0.95, measured=f"{of_rounds(those)} ×")
+
+
+def _full(monitor: Database[dict[str, Any]]) -> State:
+    @contextmanager
+    def state() -> Iterator[None]:
+        monitor.command("collMod", EVENTS, validator={"$expr": False})
+        try:
+            yield
+        finally:
+            monitor.command("collMod", EVENTS, validator={})
+
+    return state
+
+
+def _slow(way: Forwarder) -> State:
+    @contextmanager
+    def state() -> Iterator[None]:
+        over = Event()
+
+        def let_through_by_turns() -> None:
+            way.hold()
+            while not over.wait(SLOW_SECONDS):
+                way.restore()
+                way.hold()
+            way.restore()
+
+        turns = Thread(target=let_through_by_turns)
+        turns.start()
+        try:
+            yield
+        finally:
+            over.set()
+            turns.join()
+
+    return state
+
+
+def _stopped(server: Server) -> State:
+    @contextmanager
+    def state() -> Iterator[None]:
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+
+    return state
