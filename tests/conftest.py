@@ -86,12 +86,15 @@ def watchdog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watchdog]:
 @pytest.fixture(scope="session")
 def mongodb(tmp_path_factory: pytest.TempPathFactory, watchdog: Watchdog) -> Iterator[str]:
     """The URI of a MongoDB replica set: the one that MONGODB_URI named before the tests, else one of our own."""
+    from jobs import counters
+
     data = tmp_path_factory.mktemp("mongodb") / "data"
     server = None if GIVEN_MONGODB_URI else mongod.start(data, watchdog, "--setParameter", "enableTestCommands=1")
     uri = server.uri if server else str(GIVEN_MONGODB_URI)
     os.environ["MONGODB_URI"] = uri
     forget_settings()
     yield uri
+    counters.flush()  # or their thread tries on, with the server gone and nobody to log to
     with MongoClient[dict[str, Any]](uri) as client:
         client.drop_database(os.environ["MONGODB_DATABASE"])
     if server:
