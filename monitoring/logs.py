@@ -56,15 +56,28 @@ def configure_logging(**_: Any) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
-        )
-    )
+    handler.setFormatter(Lines(shared, rendering))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(configured.log_level)
     if configured.log_level != "DEBUG":
         for name in QUIETER:
             logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class Lines(structlog.stdlib.ProcessorFormatter):
+    """Makes a line of a record. Ours need only be rendered: every job writes some, and the way of other libraries' takes twice
+    the time."""
+
+    def __init__(self, shared: list[Any], rendering: list[Any]) -> None:
+        super().__init__(foreign_pre_chain=shared, processors=[self.remove_processors_meta, *rendering])
+        self._rendering = rendering
+
+    def format(self, record: logging.LogRecord) -> str:
+        said: Any = record.msg
+        if not isinstance(said, dict):
+            return super().format(record)
+        said = said.copy()  # other handlers get it as it is
+        for process in self._rendering:
+            said = process(None, record.levelname.lower(), said)
+        return str(said)
