@@ -267,6 +267,9 @@ def test_a_history_tells_each_attempt_how_long_it_took_and_what_came_of_it() -> 
         entry(1, "claim", worker="w1"),
         entry(5, "retry_later", code="provider_unavailable", seconds=2),
         entry(9, "requeue", by="root"),
+        entry(10, "claim", worker="w1"),
+        entry(12, "claim", worker="w2"),  # whose lease had run out
+        entry(15, "complete"),
     ]
     told = [(moment.title, moment.words, moment.seconds) for moment in timeline(history)]
     assert told == [
@@ -274,4 +277,7 @@ def test_a_history_tells_each_attempt_how_long_it_took_and_what_came_of_it() -> 
         ("Attempt 1", "on w1", None),
         ("Attempt 1 did not succeed", "provider unavailable · next try after 2 s", 4.0),
         ("Started over", "by root", None),
+        ("Attempt 1", "on w1", None),
+        ("The worker died; another one goes on", "on w2", None),
+        ("Done", "", 5.0),
     ]

@@ -19,6 +19,7 @@ TITLES: Mapping[str, str] = {
     "park": "Put on hold",
     "hand_back": "Handed to another worker",
     "recover": "The worker died; the job waits for another one",
+    "take_over": "The worker died; another one goes on",
     "give_up": "Given up",
     "request_cancel": "Cancel asked for",
     "cancel": "Cancelled",
@@ -32,6 +33,7 @@ TONES: Mapping[str, str] = {
     "give_up": "bad",
     "retry_later": "warn",
     "recover": "warn",
+    "take_over": "warn",
     "park": "warn",
     "claim": "live",
 }
@@ -66,9 +68,10 @@ def timeline(history: Sequence[Entry], *, is_cancelled: bool = False) -> list[Mo
     for entry in history:
         ends = entry["verb"] in ENDS_ATTEMPT and began is not None
         seconds = (entry["at"] - began).total_seconds() if ends and began else None
-        moments.append(_moment(entry, seconds))
+        is_taken_over = entry["verb"] == "claim" and began is not None  # the attempt goes on
+        moments.append(_moment({**entry, "verb": "take_over"} if is_taken_over else entry, seconds))
         if entry["verb"] == "claim":
-            began = entry["at"]
+            began = began or entry["at"]
         elif ends:
             began = None
     if is_cancelled and history and history[-1]["verb"] == "request_cancel":
