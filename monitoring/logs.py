@@ -66,8 +66,8 @@ def configure_logging(**_: Any) -> None:
 
 
 class Lines(structlog.stdlib.ProcessorFormatter):
-    """Makes a line of a record. Ours need only be rendered: every job writes some, and the way of other libraries' takes twice
-    the time."""
+    """Makes a line of a record. Ours need only be rendered: every job writes some, and on the way of other libraries' records
+    they would be copied first, a seventh of a line's time."""
 
     def __init__(self, shared: list[Any], rendering: list[Any]) -> None:
         super().__init__(foreign_pre_chain=shared, processors=[self.remove_processors_meta, *rendering])
