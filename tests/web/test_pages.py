@@ -226,7 +226,7 @@ def test_dead_letters_are_dropped_after_a_look_at_what_it_would_do(client: Flask
     assert "no bees today" in page
     assert job.id in page
     look = client.get("/dead-letters/drop?kind=articles&code=provider_refused")
-    assert "Is dropped: 1 job" in look.text
+    assert "Would be dropped: 1 job" in look.text
     assert len(letters()) == 1
     done = send(client, "/dead-letters/drop", kind="articles", code="provider_refused")
     assert "dropped=1" in done.location
