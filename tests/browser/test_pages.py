@@ -94,7 +94,7 @@ def test_an_operator_sees_what_a_redrive_would_do_before_it_is_done(stack: Stack
     page.goto("/dead-letters")
     expect(page.get_by_text("no portraits of the living")).to_be_visible()
     page.get_by_role("link", name="Redrive images, provider_refused …").click()
-    expect(page.get_by_role("heading", name="Starts over: 1 job")).to_be_visible()
+    expect(page.get_by_role("heading", name="Would start over: 1 job")).to_be_visible()
     expect(users.locator("#head .state")).to_have_text("Failed")
 
     stack.service.behave()
