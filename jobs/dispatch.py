@@ -156,19 +156,21 @@ class Dispatches(Verbs):
             found = self._jobs.find(wanted, hint="open_place").sort([("priority", ASCENDING), ("created_at", ASCENDING)])
             return [Job.from_document(each) for each in found.limit(most)]
 
-    def free_places(self, user_id: str, cap: int) -> int:
-        """How many more of the user's jobs may be in the queue or running."""
+    def free_places(self, user_id: str, cap: int, *, besides: Sequence[str] = ()) -> int:
+        """How many more of the user's jobs may be in the queue or running; those with the ids `besides` are not counted."""
         wanted = {"user_id": user_id, "status": {"$in": names(OPEN)}, "message_id": IS_SENT, "kind": {"$nin": internal_kinds()}}
+        if besides:
+            wanted["_id"] = {"$nin": [*besides]}
         with available():
             return cap - self._jobs.count_documents(wanted, limit=cap, hint="open_user_sent")
 
-    def first_taken(self, user_id: str, most: int) -> set[str]:
-        """The ids of the user's jobs that are being sent just now, those that were taken first."""
+    def first_taken(self, user_id: str, most: int) -> list[str]:
+        """The ids of the user's jobs that are being sent just now, those first that were taken first."""
         wanted = {"user_id": user_id, "status": {"$in": names(OPEN)}, "message_id": None, "kind": {"$nin": internal_kinds()}}
         is_taken = {"$gt": ["$dispatch.until", NOW]}
         with available():
             found = self._jobs.find(wanted | expr(is_taken), {"_id": 1}, hint="open_user_sent")
-            return {each["_id"] for each in found.sort([("dispatch.until", ASCENDING), ("_id", ASCENDING)]).limit(most)}
+            return [each["_id"] for each in found.sort([("dispatch.until", ASCENDING), ("_id", ASCENDING)]).limit(most)]
 
     def _find(self, wanted: Document, index: str, most: int) -> list[Job]:
         """In the order of the index."""

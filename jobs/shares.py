@@ -38,10 +38,11 @@ def within(jobs: Sequence[Job]) -> list[Job]:
         else:
             by_user[job.user_id].append(job)
     for user_id, theirs in by_user.items():
-        free = dispatches().free_places(user_id, cap)
-        first = dispatches().first_taken(user_id, free) if free > 0 else set()
+        # In this order: a job that is named between the two reads counts once, as one that is being sent.
+        taken = dispatches().first_taken(user_id, cap)
+        first = taken[: max(dispatches().free_places(user_id, cap, besides=taken), 0)]
         dispatches().wait_for_place([job for job in theirs if job.id not in first])
-        allowed |= first
+        allowed.update(first)
     return [job for job in jobs if job.id in allowed]
 
 
