@@ -64,26 +64,29 @@ def test_what_was_written_is_what_is_read_whatever_the_address_asks_for(wish: st
     assert jobs.write_concern.document == {"w": "majority"}
 
 
-def is_reckoned(source: Database) -> bool:
-    """Whether MongoDB's time is what was told and the time put forward since: MongoDB's clock is this machine's."""
-    return source.now() > datetime.now(UTC) + timedelta(seconds=TOLD_SECONDS / 2)
+def asked(source: Database) -> datetime:
+    """MongoDB's time, which must have been asked for just now: MongoDB's clock is this machine's, and keeps milliseconds."""
+    before = datetime.now(UTC)
+    now = source.now()
+    assert before - timedelta(milliseconds=1) < now <= datetime.now(UTC)
+    return now
 
 
 def test_mongodbs_time_is_asked_for_now_and_then_and_reckoned_meanwhile(mongodb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clocks, source = Clocks(monkeypatch), Database(mongodb, "unused")
-    assert not is_reckoned(source)
-    clocks.go_on(TOLD_SECONDS - 1)
-    assert is_reckoned(source)
-    clocks.go_on(1)
-    assert not is_reckoned(source)
+    told = asked(source)
+    clocks.go_on(TOLD_SECONDS)
+    assert source.now() == told + timedelta(seconds=TOLD_SECONDS)
+    clocks.go_on(0.1)
+    asked(source)
 
 
 def test_mongodbs_time_is_asked_for_after_this_machine_has_slept(mongodb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clocks, source = Clocks(monkeypatch), Database(mongodb, "unused")
-    assert not is_reckoned(source)
+    asked(source)
     clocks.go_on(TOLD_SECONDS - 1)
     clocks.sleep(1)
-    assert not is_reckoned(source)
+    asked(source)
 
 
 def test_a_process_is_quiet_after_mongodb_began_to_answer_and_after_its_machine_has_slept(
