@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from threading import enumerate as enumerate_threads
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from jobs.life import MOST_CRASHES, Status
 from jobs.listing import Selection, page
 from jobs.pace import Pace, pace
 from jobs.relay import Relay, start_in_background
-from jobs.sending import rest
+from jobs.sending import Rest, rest
 from jobs.store import store
 from jobs.submit import Order, submit, submit_many
 from queues import steps
@@ -42,12 +43,14 @@ def order(n: int = 0, **fields: Any) -> Order:
 
 
 NEVER = 10_000_000
+PATIENT_SECONDS = 600
+"""What a dispatch that is taken here gives for its send, and an end for its effects: more than a test takes."""
 SENT = {"n": 1, "by": "web", "until": PAST, "at": datetime.now(UTC)}
 
 
-def a_relay(*kinds: str, silent: float = NEVER, **paces: float) -> Relay:
+def a_relay(*kinds: str, silent: float = NEVER, dispatch: float = PATIENT_SECONDS, **paces: float) -> Relay:
     """A relay of these kinds (articles), its pace as configured but for these."""
-    return Relay(kinds or ["articles"], "relay", pace=replace(pace(), silent=silent, **paces))
+    return Relay(kinds or ["articles"], "relay", pace=replace(pace(), silent=silent, dispatch=dispatch, **paces))
 
 
 class Died(BaseException):
@@ -216,8 +219,8 @@ def quick(environment: Callable[..., None]) -> None:
     environment(LEASE_SECONDS="2")
 
 
-def swept(job: Job) -> Job:
-    relay = a_relay()
+def swept(job: Job, relay: Relay | None = None) -> Job:
+    relay = relay or a_relay()
 
     def changed() -> Job | None:
         relay.round()
@@ -237,11 +240,9 @@ def test_a_dead_workers_job_is_sent_again_with_its_crash_counted(database: Any) 
 
 @pytest.mark.usefixtures("quick")
 def test_a_lease_that_has_just_run_out_is_left_to_the_message(database: Any) -> None:
-    late, just_now = put(database, "processing", lease_seconds=-60), put(database, "processing", lease_seconds=-1)
-    swept(late)
-    database.jobs.update_one({"_id": just_now.id}, {"$set": {"lease.expires_at": datetime.now(UTC)}})
-    a_relay().round()
-    assert read(just_now.id).lease is not None
+    late, just_now = put(database, "processing", lease_seconds=-7_200), put(database, "processing", lease_seconds=-1)
+    swept(late, a_relay(overdue=3_600))
+    assert read(just_now.id) == just_now
 
 
 @pytest.mark.usefixtures("quick")
@@ -262,6 +263,7 @@ def test_the_fifth_dead_worker_ends_the_job_with_a_dead_letter(database: Any) ->
 
 
 def test_nothing_is_taken_over_right_after_mongodb_came_back(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    Clocks(monkeypatch)
     monkeypatch.setattr("jobs.database._answering_since", [])  # as after an outage: workers renew their leases first
     job = put(database, "processing", lease_seconds=-60)
     a_relay().round()
@@ -312,12 +314,13 @@ def test_an_effect_that_was_left_pending_is_performed(database: Any) -> None:
     assert dead_letters_of("articles").count() == 1
 
 
-def test_dead_letters_wait_while_sqs_is_known_to_be_away(database: Any) -> None:
-    job = ended_with(database, "dead_letter")
-    rest().ended(is_well=False)
+def test_dead_letters_wait_while_sqs_is_known_to_be_away(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, lasting = ended_with(database, "dead_letter"), Rest(PATIENT_SECONDS)
+    monkeypatch.setattr("jobs.sending.rest", lambda: lasting)
+    lasting.ended(is_well=False)
     a_relay().round()
     assert read(job.id).effects
-    rest().ended(is_well=True)
+    lasting.ended(is_well=True)
     a_relay().round()
     assert read(job.id).effects == []
 
@@ -486,6 +489,8 @@ def test_rounds_go_on_in_the_background_until_they_are_stopped(database: Any, en
             wait_for(partial(message_of, job.id), "the job to be sent")
     finally:
         stop()
+        for relay in [each for each in enumerate_threads() if each.name == "relay"]:
+            relay.join(30)  # or its round would go on in the next test
 
 
 def test_many_unsent_jobs_are_sent_in_rounds_without_a_pause(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
