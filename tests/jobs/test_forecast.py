@@ -100,11 +100,12 @@ def test_where_a_slot_is_free_it_starts_at_once_however_few_ended_lately() -> No
 def test_a_fleet_that_was_idle_gets_on_as_fast_as_its_slots_turn() -> None:
     worker_with(4, "articles")
     worker_with(8, "articles", "images")  # four of them for each
+    ended = ago(60)
     job = insert(
         document(created_at=ago(1)),
         *(document(created_at=ago(2)) for _ in range(15)),
         *(document("processing") for _ in range(8)),
-        *(document("completed", started_at=ago(72), finished_at=ago(60)) for _ in range(3)),
+        *(document("completed", started_at=ended - timedelta(seconds=12), finished_at=ended) for _ in range(3)),
     )
     assert forecasts().of(job) == Forecast(position=15, starts_in_seconds=24)  # sixteen turns of 12 s, eight at a time
 
@@ -174,12 +175,14 @@ def examined(database: Any, stages: list[Any], index: str) -> int:
     return keys
 
 
-def test_a_line_is_counted_once_a_second_for_all_that_join_it(database: Any, environment: Callable[..., None]) -> None:
+def test_a_line_is_counted_once_a_second_for_all_that_join_it(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(forecast, "monotonic", lambda: clock[0])
     first = insert(document(created_at=ago(1)), document(created_at=ago(2)))
     assert forecasts().of_new(first) == Forecast(position=1)
     database.jobs.delete_many({"_id": {"$ne": first.id}})  # nobody looks
     assert forecasts().of_new(insert(document())) == Forecast(position=2)
     assert forecasts().of_new(insert(document(priority="high"))) == Forecast(position=0)
     assert forecasts().of_new(insert(document(waiting_for={"reason": "user_cap", "until": None}))) == NOTHING
-    environment()  # as after a second
+    clock[0] += forecast.LINE_HOLDS_SECONDS
     assert forecasts().of_new(insert(document())) == Forecast(position=2)

@@ -148,7 +148,11 @@ def test_with_sqs_away_the_job_is_accepted_without_a_message(database: Any, envi
     assert job.message_id is None
 
 
-def test_after_a_failed_send_jobs_are_accepted_without_waiting_for_sqs(database: Any, queues: Any, sqs_proxy: SqsProxy) -> None:
+def test_after_a_failed_send_jobs_are_accepted_without_waiting_for_sqs(
+    database: Any, queues: Any, sqs_proxy: SqsProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lasting = Rest(600)  # more than the submissions take
+    monkeypatch.setattr("jobs.sending.rest", lambda: lasting)
     queue_for("articles").attributes()  # the queue's URL is known
     sqs_proxy.throttle()
     before = sum(sqs_proxy.counts.values())
