@@ -29,9 +29,13 @@ def held(queues: Any) -> Deliveries:
 
 
 @pytest.fixture
-def receivers(held: Deliveries, environment: Any, request: pytest.FixtureRequest) -> Iterator[list[Receiver]]:
+def receivers(
+    held: Deliveries, environment: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[Receiver]]:
     """Of both lanes of articles, not started. The parameter is how long a long poll waits."""
-    environment(LEASE_SECONDS="3", SQS_WAIT_TIME_SECONDS=str(getattr(request, "param", 1)))
+    monkeypatch.setattr(Receiver, "paused", staticmethod(lambda kind: False))  # `tasks`, once loaded, has MongoDB asked
+    # with a lease longer than a test takes nothing that was received comes again
+    environment(LEASE_SECONDS="300", SQS_WAIT_TIME_SECONDS=str(getattr(request, "param", 1)))
     turns = Turns()
     made = [Receiver("articles", held, lane, turns) for lane in (HIGH, NORMAL)]
     yield made
@@ -111,8 +115,10 @@ def test_while_nothing_comes_both_lanes_are_heard_and_asked_by_long_polls_alone(
 ) -> None:
     start(receivers)
     wait_for(lambda: len(asked) >= 8, "some receives")
-    assert sorted(asked[:2]) == [(HIGH, 1, 0), (HIGH, 1, 1)], "the high lane first, and without waiting"
-    assert {*asked[3:]} == {(HIGH, 1, 1), (NORMAL, 1, 1)}
+    without_waiting = [each for each in asked if each[2] == 0]
+    assert asked[0] == (HIGH, 1, 0)
+    assert without_waiting == [(HIGH, 1, 0), (NORMAL, 1, 0)], "each once, the high lane first"
+    assert {*asked} - {*without_waiting} == {(HIGH, 1, 1), (NORMAL, 1, 1)}
     for lane in (NORMAL, HIGH):
         put(lane, 1)
         assert lanes_of(held, 1) == [lane]

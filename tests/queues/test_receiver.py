@@ -20,6 +20,7 @@ from tests.sqs import SqsProxy
 from tests.workers import wait_for
 
 GOOD = JobMessage("abc", "ada", "articles")
+PART_OF_A_RECEIVE = frozenset({Step.POLLING, Step.RECEIVED})
 NEWER = json.dumps({"jobId": "abc", "userId": "ada", "type": "articles", "version": "2", "new": True})
 
 
@@ -47,8 +48,9 @@ def held(settled: list[Delivery], settler: Settler) -> Deliveries:
 
 
 @pytest.fixture
-def receiver(queues: Any, held: Deliveries, environment: Any) -> Iterator[Receiver]:
+def receiver(queues: Any, held: Deliveries, environment: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     """A receiver of articles, not started."""
+    monkeypatch.setattr(Receiver, "paused", staticmethod(lambda kind: False))  # `tasks`, once loaded, has MongoDB asked
     environment(LEASE_SECONDS="3")
     made = Receiver("articles", held)
     yield made
@@ -69,7 +71,7 @@ def in_queue() -> int:
 
 def test_what_is_received_arrives_and_every_step_is_said(receiver: Receiver, held: Deliveries) -> None:
     said: list[tuple[Step, str]] = []
-    steps.listeners.append(lambda step, job_id: said.append((step, job_id)))
+    steps.listeners.append(lambda step, job_id: said.append((step, job_id)) if step in PART_OF_A_RECEIVE else None)
     try:
         queue_for("articles").send(Outgoing(GOOD.body()))
         receiver.start()
@@ -212,14 +214,16 @@ def test_without_a_dead_letter_queue_rubbish_is_left_and_said_once(
     settled: list[Delivery],
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
+    environment: Any,
 ) -> None:
+    environment(LEASE_SECONDS="300")  # or what is left comes again, until SQS itself moves it to nowhere
     clients.sqs().delete_queue(QueueUrl=dead_letters_of("articles").url)
     for n in range(3):
         queue_for("articles").send(Outgoing(f"rubbish {n}"))
     queue_for("articles").send(Outgoing(GOOD.body()))
     receiver.start()
     assert held.next_arrival(30) is not None
-    wait_for(lambda: len(settled) == 3, "the rubbish to be looked at")
+    wait_for(lambda: len(settled) >= 3, "the rubbish to be looked at")
     assert settler.flush(30)
     said = capsys.readouterr().out + caplog.text  # the one where logging is configured, the other where it is not
     assert said.count("the dead-letter queue takes nothing") == 1
