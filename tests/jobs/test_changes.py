@@ -89,16 +89,16 @@ def standalone(tmp_path: Path, watchdog: Watchdog) -> Iterator[str]:
     port = free_port()
     program = [str(mongod.find()), "--bind_ip", "127.0.0.1", "--port", str(port), "--dbpath", str(tmp_path), "--nounixsocket"]
     server = Server("MongoDB", watchdog.command([*program, "--quiet"], "store"), tmp_path / "log")
-    uri = f"mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=200"
-    with MongoClient[dict[str, Any]](uri) as client:
-        wait_for(lambda: answers(client), "MongoDB")
+    uri = f"mongodb://127.0.0.1:{port}/"
+    wait_for(lambda: answers(uri), "MongoDB")
     yield uri
     server.stop()
 
 
-def answers(client: MongoClient[dict[str, Any]]) -> bool:
+def answers(uri: str) -> bool:
     try:
-        return bool(client.admin.command("ping"))
+        with MongoClient[dict[str, Any]](uri, serverSelectionTimeoutMS=1_000) as client:
+            return bool(client.admin.command("ping"))
     except PyMongoError:
         return False
 

@@ -207,7 +207,7 @@ def test_counting_what_is_sent_reads_no_documents(database: Any) -> None:
     database.command("profile", 2)
     try:
         assert dispatches().count_sent("articles") == 100
-        (asked,) = database["system.profile"].find({"ns": f"{database.name}.jobs", "planSummary": {"$exists": True}})
+        (asked,) = database["system.profile"].find({"command.aggregate": "jobs", "planSummary": {"$exists": True}})
     finally:
         database.command("profile", 0)
         database["system.profile"].drop()

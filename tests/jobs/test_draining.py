@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,12 @@ from jobs.database import DatabaseUnavailable
 from jobs.database import database as jobs_database
 from jobs.draining import Drains, QueueDraining, drains
 from tests.conftest import NOWHERE
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(environment: Callable[..., None]) -> None:
+    """A process remembers for a second what drained, through the end of a test too."""
+    environment()
 
 
 def test_a_drained_kind_is_refused_and_no_other(database: Any) -> None:

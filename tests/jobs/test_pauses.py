@@ -16,6 +16,7 @@ from jobs.database import DatabaseUnavailable
 from jobs.outages import outages
 from jobs.pauses import pauses
 from tests.other_processes import at_once
+from tests.workers import wait_for
 
 MEDIA = frozenset({"images", "videos"})
 
@@ -133,4 +134,4 @@ def test_with_mongodb_away_a_queue_stays_as_it_was(
         pauses().resume("videos", "ada")
     mongo_client[os.environ["MONGODB_DATABASE"]].pauses.delete_many({})
     cable.restore()
-    assert not pauses().is_paused("videos")
+    wait_for(lambda: not pauses().is_paused("videos"), "the end of the pause to be seen")

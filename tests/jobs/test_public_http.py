@@ -44,7 +44,10 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
     return told
 
 
-def body_of(url: str, *, most_bytes: int = 1_000_000, total_seconds: float = 10, **named: Any) -> bytes:
+PATIENT_SECONDS = 60
+
+
+def body_of(url: str, *, most_bytes: int = 1_000_000, total_seconds: float = PATIENT_SECONDS, **named: Any) -> bytes:
     with public_http.open("GET", url, total_seconds=total_seconds, most_bytes=most_bytes, **named) as answer:
         return b"".join(answer.pieces())
 
@@ -174,7 +177,7 @@ def test_redirects_are_followed_so_far_and_take_no_secrets_to_another_site(
 
     site.answer = answer
     with public_http.open(
-        "POST", site.url(), body=b"order", headers={"Authorization": "Bearer x"}, total_seconds=10, most_bytes=100
+        "POST", site.url(), body=b"order", headers={"Authorization": "Bearer x"}, total_seconds=PATIENT_SECONDS, most_bytes=100
     ) as got:
         assert b"".join(got.pieces()) == b"here"
         assert got.url == site.url("/there", host="other.example")
@@ -184,7 +187,7 @@ def test_redirects_are_followed_so_far_and_take_no_secrets_to_another_site(
     ]
     with pytest.raises(NotReached, match="too often"):
         body_of(site.url("/round"))
-    with public_http.open("POST", site.url(), total_seconds=10, most_bytes=100, follow_redirects=0) as got:
+    with public_http.open("POST", site.url(), total_seconds=PATIENT_SECONDS, most_bytes=100, follow_redirects=0) as got:
         assert got.status == 303
 
 
@@ -193,7 +196,7 @@ def test_a_body_is_bounded_and_its_size_is_known_before_it_is_read(site: Site) -
     with pytest.raises(TooLarge, match="larger than"):
         body_of(site.url(), most_bytes=4_999)
     assert len(body_of(site.url(), most_bytes=5_000)) == 5_000
-    with public_http.open("GET", site.url(), total_seconds=10, most_bytes=100) as answer:
+    with public_http.open("GET", site.url(), total_seconds=PATIENT_SECONDS, most_bytes=100) as answer:
         assert answer.beginning() == b"x" * 100
 
 
@@ -209,12 +212,12 @@ def test_a_broken_fetch_goes_on_where_it_broke_off(site: Site) -> None:
 
     site.answer = answer
     got = bytearray()
-    with public_http.open("GET", site.url(), total_seconds=10, most_bytes=100_000) as first, suppress(NotReached):
+    with public_http.open("GET", site.url(), total_seconds=PATIENT_SECONDS, most_bytes=100_000) as first, suppress(NotReached):
         for piece in first.pieces():
             got += piece
     assert 0 < len(got) < len(whole)
     rest = {"Range": f"bytes={len(got)}-"}
-    with public_http.open("GET", site.url(), total_seconds=10, most_bytes=100_000, headers=rest) as second:
+    with public_http.open("GET", site.url(), total_seconds=PATIENT_SECONDS, most_bytes=100_000, headers=rest) as second:
         assert second.starts_at == len(got)
         got += b"".join(second.pieces())
     assert got == whole
@@ -255,12 +258,12 @@ def test_a_server_that_never_ends_is_left_when_the_time_is_over(environment: Env
 
 def test_nobody_there_is_worth_another_try(environment: Environment, names: dict[str, list[list[str]]]) -> None:
     environment(ALLOW_PRIVATE_URLS="on")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    for url in (f"http://127.0.0.1:{port}/", "http://there-is-no-such-host.invalid/"):
-        with pytest.raises(NotReached) as raised:
-            body_of(url)
-        assert raised.value.retryable
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # its port is nobody else's, and nobody listens there
+        for url in (f"http://127.0.0.1:{silent.getsockname()[1]}/", "http://there-is-no-such-host.invalid/"):
+            with pytest.raises(NotReached) as raised:
+                body_of(url)
+            assert raised.value.retryable
 
 
 def test_a_certificate_must_be_of_the_host_that_was_named(

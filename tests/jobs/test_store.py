@@ -12,8 +12,10 @@ from pymongo.errors import WriteError
 
 from jobs.document import Job
 from jobs.life import MOST_CRASHES, Status
+from jobs.pace import pace
 from jobs.store import store
 from tests.jobs.jobs import TOKEN, document
+from tests.jobs.waiting import FUTURE
 
 
 def put(database: Any, *args: Any, **fields: Any) -> str:
@@ -37,8 +39,8 @@ def test_a_claim_writes_token_and_expiry_and_counts_the_attempt(database: Any) -
     assert job is not None
     assert job.lease is not None
     assert (job.lease.token, job.lease.worker, job.message_id, job.attempts) == ("mine", "worker-1", "message-1", 1)
-    assert job.lease.expires_at > datetime.now(UTC) + timedelta(seconds=20)
     assert job.started_at is not None
+    assert job.lease.expires_at - job.started_at == timedelta(seconds=pace().lease)
 
 
 def test_repeating_a_claim_with_its_token_changes_no_count(database: Any) -> None:
@@ -90,7 +92,7 @@ def test_the_worker_whose_lease_was_taken_over_can_write_nothing(database: Any) 
     "fields",
     [
         {"attempts": 3},
-        {"not_before": datetime.now(UTC) + timedelta(hours=1)},
+        {"not_before": FUTURE},
         {"cancel_requested": datetime.now(UTC)},
         {"expires_at": datetime.now(UTC) - timedelta(seconds=1)},
     ],

@@ -39,12 +39,14 @@ def test_many_pieces_are_few_writes(database: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(texts, "monotonic", lambda: next(clock) / 100)  # each piece comes 10 or 20 ms after the last
     job = claimed(database)
     database.command("profile", 2)
-    stream = TextStream(job)
-    for n in range(200):
-        stream.add(f"{n} ")
-    database.command("profile", 0)
-    writes = database["system.profile"].count_documents({"ns": f"{database.name}.texts", "op": "update"})
-    database["system.profile"].drop()
+    try:
+        stream = TextStream(job)
+        for n in range(200):
+            stream.add(f"{n} ")
+        writes = database["system.profile"].count_documents({"ns": f"{database.name}.texts", "op": "update"})
+    finally:
+        database.command("profile", 0)
+        database["system.profile"].drop()
     assert 2 <= writes <= 6
 
 

@@ -13,7 +13,7 @@ from jobs.store import store
 from jobs.waiting import OUTAGE, RATE_LIMIT, _parked, waiting
 from tests.jobs.jobs import document
 
-LATER = datetime.now(UTC) + timedelta(hours=1)
+LATER = datetime.now(UTC) + timedelta(days=1)
 
 
 def park(database: Any, reason: str = OUTAGE, **fields: Any) -> str:

@@ -109,7 +109,7 @@ def produce(database: Any, rights: Rights, tmp_path: Path) -> None:
     assert files().open("no-such-file") is None
     link = files().url("a-file", name="a.png")
     assert link is not None
-    assert requests.get(link, timeout=10).content == b"bytes"
+    assert requests.get(link, timeout=60).content == b"bytes"
 
 
 def work(database: Any, rights: Rights, tmp_path: Path) -> None:
