@@ -30,7 +30,7 @@ CAP = 5
 
 @pytest.fixture
 def capped(environment: Callable[..., None]) -> None:
-    environment(USER_RUNNING_JOBS=str(CAP))
+    environment(USER_RUNNING_JOBS=str(CAP), LEASE_SECONDS="120")  # a dispatch holds for 40 s: longer than a test takes
 
 
 def order(user_id: str = "ada", **fields: Any) -> Order:

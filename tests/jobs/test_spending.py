@@ -14,13 +14,20 @@ from jobs.spending import spending, usage_by_day
 from jobs.store import store
 from settings import SettingsError, settings
 from tests.jobs.jobs import TOKEN, document
+from tests.workers import wait_for
 
 PRICES = '{"openai/big": {"input_tokens": 0.5, "output_tokens": 2}, "openai/*": {"images": 3}, "local/*": {"seconds": 0.1}}'
 
 
 @pytest.fixture(autouse=True)
 def priced(database: Any, environment: Any) -> None:
+    """And it stays the same day, by MongoDB's clock, for as long as a test takes."""
     environment(PRICES=PRICES)
+    wait_for(
+        lambda: (datetime.now(UTC) + timedelta(minutes=1)).date() == datetime.now(UTC).date(),
+        "midnight to pass",
+        patience_seconds=120,
+    )
 
 
 def job(database: Any, user_id: str = "ada", **fields: Any) -> Job:
