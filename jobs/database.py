@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from threading import Lock
@@ -241,6 +242,18 @@ def forget_sleep() -> None:
         since.forget_missed()
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What MongoDB told of its time, and what has passed since."""
+
+    at: datetime
+    since: Stopwatch
+
+    @property
+    def now(self) -> datetime:
+        return self.at + timedelta(milliseconds=int(self.since.seconds * 1000))  # MongoDB keeps no finer times
+
+
 class Database:
     """The database of the settings. Collections and indexes are made on first use, so a process starts with MongoDB away."""
 
@@ -258,8 +271,7 @@ class Database:
         )
         self._database = self._client[name]
         self._collections: dict[str, Collection[Document]] = {}
-        self._told: tuple[datetime, Stopwatch] | None = None
-        """What MongoDB told of its time, and what has passed since."""
+        self._told: _Told | None = None
         self._prepared = False
         self._preparing = Lock()
 
@@ -286,12 +298,23 @@ class Database:
 
     def now(self) -> datetime:
         """MongoDB's time: as it told it some seconds ago, and what has passed since by this process's stopwatch."""
-        told, since = self._told or (EVER, None)
-        if since is None or since.seconds > TOLD_SECONDS or since.missed > SLEPT_SECONDS:
-            with available():
-                said: datetime = self._database.command("hello")["localTime"]
-            told, since = self._told = said.replace(tzinfo=UTC), Stopwatch()
-        return told + timedelta(milliseconds=int(since.seconds * 1000))  # MongoDB keeps no finer times
+        if (told := self._told) is None or told.since.seconds > TOLD_SECONDS or told.since.missed > SLEPT_SECONDS:
+            return self.ask_now()
+        return told.now
+
+    def ask_now(self) -> datetime:
+        """MongoDB's time, asked for: no earlier than what is written already. (What is reckoned is behind by as long as the
+        answer was on its way.)
+
+        It does not go back behind what was reckoned, where the answer's way explains the difference.
+        """
+        asked, before = Stopwatch(), self._told
+        with available():
+            said: datetime = self._database.command("hello")["localTime"].replace(tzinfo=UTC)
+        on_its_way = timedelta(milliseconds=int(asked.seconds * 1000))
+        now = said if before is None else max(said, min(before.now, said + on_its_way))
+        self._told = _Told(now, Stopwatch())
+        return now
 
     def in_transaction(self, write: Callable[[ClientSession], T]) -> T:
         """What `write(session)` answers, its writes done together or not at all. It is called again where another was quicker.

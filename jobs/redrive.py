@@ -149,7 +149,7 @@ class Round:
             QueueDraining: a job of a queue that is being emptied should start over.
             DatabaseUnavailable: MongoDB is away. What was done until then is done.
         """
-        now = database().now()
+        now = database().ask_now()  # or what failed a moment ago would not be meant
         outcome = Outcome()
         self._until = None if self._most_seconds is None else monotonic() + self._most_seconds
         with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -89,6 +89,21 @@ def test_mongodbs_time_is_asked_for_after_this_machine_has_slept(mongodb: str, m
     asked(source)
 
 
+def test_mongodbs_time_does_not_go_back_because_its_answer_was_long_on_its_way(
+    mongodb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clocks, source = Clocks(monkeypatch), Database(mongodb, "unused")
+    told, command = asked(source), source._database.command
+
+    def slowly(name: str) -> Any:
+        answer = command(name)
+        clocks.go_on(10)
+        return answer
+
+    monkeypatch.setattr(source._database, "command", slowly)
+    assert source.ask_now() == told + timedelta(seconds=10)
+
+
 def test_a_process_is_quiet_after_mongodb_began_to_answer_and_after_its_machine_has_slept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

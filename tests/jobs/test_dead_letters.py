@@ -24,6 +24,7 @@ from queues.clients import QueueError, sqs_receiving
 from queues.queue import dead_letters_of
 from queues.steps import Step
 from queues.wire import JobMessage
+from tests.jobs.clocks import Clocks
 from tests.jobs.failing import REFUSED, fail, history, lay, letters
 from tests.jobs.waiting import PAST, in_queue, let_time_pass, put, read, receive_all
 from tests.sqs import SqsProxy
@@ -246,6 +247,16 @@ def test_what_fails_while_it_is_redriven_is_not_meant(database: Any, queues: Any
     database.jobs.update_one({"_id": job.id}, {"$set": {"finished_at": our_database().now() + timedelta(hours=1)}})
     assert send_back().groups == {}
     assert read(job.id).status is Status.FAILED
+
+
+def test_what_failed_just_before_is_meant_though_the_time_that_was_told_was_long_on_its_way(
+    database: Any, queues: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Clocks(monkeypatch)  # which stand, so that what is reckoned stays behind
+    our_database().now()
+    job = fail(database)
+    assert send_back().count(Deed.START_OVER) == (1, 1)
+    assert read(job.id).status is Status.QUEUED
 
 
 def test_a_queue_that_is_emptied_gets_no_jobs_back(database: Any, queues: Any) -> None:
