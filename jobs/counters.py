@@ -134,6 +134,9 @@ class Gathered:
                 if not self._is_away:
                     log.warning("counts can't be written; they are kept until they can", reason=str(error))
                 self._is_away = True
+            except BaseException:
+                self._put_back(taken.items())
+                raise
 
     def _write(self, taken: Mapping[Key, Increments]) -> None:
         updates = [UpdateOne({"_id": _id(key)}, {"$inc": dict(increments)}, upsert=True) for key, increments in taken.items()]
@@ -153,7 +156,10 @@ class Gathered:
     def _keep_flushing(self) -> None:
         waiting = Event()
         while not waiting.wait(FLUSH_SECONDS):
-            self.flush()
+            try:
+                self.flush()
+            except Exception:  # settings that are wrong just now, say; nothing would be written any more
+                log.exception("counting broke; it goes on")
 
 
 def _key(name: str, labels: Mapping[str, str]) -> Key:

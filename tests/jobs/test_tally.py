@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from jobs.counters import counted
+from jobs.counters import Gathered, counted
 from jobs.database import database as jobs_database
 from jobs.document import Job
 from jobs.store import store
 from jobs.tally import claimed, created, due_at
 from tests.jobs.jobs import TOKEN, document
+from tests.workers import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +76,24 @@ def test_a_job_that_is_ordered_again_is_created_once() -> None:
     store().mark_sent({made["_id"]: "message"}, n=1)
     created([store().insert(made, by="test")])
     assert counts() == {"jobs_created": 1}
+
+
+def test_what_is_counted_while_the_settings_are_wrong_is_written_once_they_are_right(
+    environment: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[None] = []
+
+    class Watched(Gathered):
+        def flush(self) -> None:
+            tries.append(None)
+            super().flush()
+
+    monkeypatch.setattr("jobs.counters.FLUSH_SECONDS", 0.01)
+    environment(PRICES="{")
+    Watched().add(("attempts", (("kind", "articles"),)), {"n": 1})
+    wait_for(lambda: len(tries) > 1, "a try after the one that broke")
+    environment(PRICES=None)
+    assert wait_for(counts, "the count") == {"attempts": 1}
 
 
 def test_a_job_waits_from_its_first_dispatch_which_a_time_to_start_puts_off() -> None:
