@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue as Inbox
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from typing import Any
 
 import pytest
@@ -52,9 +53,18 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskPool]:
     pool.start()
     deliveries().set_capacity(8)
     yield pool
+    end_timers(pool)
     pool.shrink(7)
     deliveries.cache_clear()
     come_back()
+
+
+def end_timers(pool: TaskPool) -> None:
+    """Those that look whether slots have come back: one that rings later would tell a worker of another test to end."""
+    for thread in threading.enumerate():
+        if isinstance(thread, Timer) and getattr(thread.function, "__self__", None) is pool:
+            thread.cancel()
+            thread.join()
 
 
 def room() -> int:
