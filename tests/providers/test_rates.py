@@ -16,6 +16,7 @@ from settings import SettingsError, settings
 from tests.jobs.test_waiting import park
 from tests.other_processes import at_once
 from tests.providers.calls import RecordingCall
+from tests.workers import wait_for
 
 READY = """
 from concurrent.futures import ThreadPoolExecutor
@@ -104,11 +105,19 @@ def test_jobs_that_wait_for_a_place_wait_for_one_each(database: Any, environment
 def test_a_short_wait_is_waited_in_place_and_a_cancel_ends_it(database: Any, environment: Callable[..., None]) -> None:
     environment(AI_RATE_LIMIT="1/second")
     call = RecordingCall()
-    for _ in range(3):
+
+    def took_until_paused() -> bool:  # where a second has passed between two of them, there is nothing to wait for
         rates().take("local", call)
-    assert call.checks >= 2, "it paused on behalf of the call"
-    with pytest.raises(Cancelled):
+        return call.checks >= 2
+
+    wait_for(took_until_paused, "a pause on behalf of the call")
+
+    def took_until_cancelled() -> bool:
         rates().take("local", RecordingCall(cancel_at_check=1))
+        return False
+
+    with pytest.raises(Cancelled):
+        wait_for(took_until_cancelled, "a pause that the cancel ends")
 
 
 def test_of_several_limits_each_holds(database: Any, environment: Callable[..., None]) -> None:
