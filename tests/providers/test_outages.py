@@ -124,7 +124,7 @@ def test_of_many_processes_and_threads_one_wins_the_probe(service: AiService, da
     assert sum(sum(answer) for answer in at_once(3, ready=ready, then=race)) == 1
 
 
-def test_a_probe_is_nobodys_before_its_time(database: Any) -> None:
+def test_a_probe_is_nobodys_before_its_time(service: AiService) -> None:
     opened()
     assert outages().win_probe("service") is None
 
