@@ -164,7 +164,7 @@ class GeneratingServer(ABC):
         """Change what is made; see the server's `Making`."""
         self.making = self.making_type(**{**self.making.model_dump(), **fields})
 
-    def wait_for(self, condition: Callable[[GeneratingServer], bool], timeout_seconds: float = 10) -> None:
+    def wait_for(self, condition: Callable[[GeneratingServer], bool], timeout_seconds: float = 60) -> None:
         """Wait until `condition` holds, which is looked at with each request."""
         with self._changed:
             assert self._changed.wait_for(lambda: condition(self), timeout_seconds), "the server never saw it"

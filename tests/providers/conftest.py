@@ -13,7 +13,8 @@ from providers.service import ServiceProvider
 from tests.openai_server import KEY, OpenAIServer
 from tests.replicate_server import TOKEN
 
-READ_SECONDS = 20.0
+READ_SECONDS = 120.0
+"""How long a provider waits for a byte: longer than any test of a silent service waits for the provider."""
 
 
 @pytest.fixture

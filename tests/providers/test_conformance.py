@@ -35,7 +35,7 @@ from providers.words import count_words
 from settings import Settings
 from tests.openai_server import OpenAIServer
 from tests.providers.calls import RecordingCall
-from tests.providers.conftest import openai_at, replicate_at, service_at
+from tests.providers.conftest import READ_SECONDS, openai_at, replicate_at, service_at
 from tests.replicate_server import ReplicateServer
 
 ARTICLE = ArticleRequest(topic="Fantasy Football Strategies", word_count=400)
@@ -327,7 +327,7 @@ def test_a_cancelled_job_does_not_wait_for_a_silent_service(subject: Subject, ki
     thread.start()
     server.wait_for(lambda it: len(it.requests) > 0)
     call.cancel()
-    thread.join(timeout=15)  # less than the provider waits for a byte
+    thread.join(READ_SECONDS / 2)
     assert len(failures) == 1
 
 

@@ -22,6 +22,7 @@ from queues import steps
 from tests.other_processes import at_once
 from tests.providers.calls import RecordingCall
 from tests.providers.test_outages import probe_is_due
+from tests.workers import PATIENCE_SECONDS, wait_for
 
 ARTICLE = ArticleRequest(topic="Bees", word_count=100)
 IMAGE = ImageRequest(prompt="a bee", size="96x64")
@@ -254,11 +255,10 @@ def test_with_mongodb_away_a_call_waits_until_the_rate_is_known_again(
     call, made = Call(), []
     waiting = Thread(target=lambda: made.append(guarded.draw(IMAGE, call)))
     waiting.start()
-    while call.checks < 3:
-        waiting.join(0.05)
+    wait_for(lambda: call.checks >= 3, "the call to be checked while it waits")
     assert service.requests == []
     mongodb_cable.restore()
-    waiting.join(40)
+    waiting.join(PATIENCE_SECONDS)
     assert len(made) == 1
 
 

@@ -14,7 +14,7 @@ from providers.requests import ArticleRequest, ImageRequest, VideoRequest
 from providers.service import ServiceProvider
 from settings import Settings
 from tests.providers.calls import RecordingCall
-from tests.providers.conftest import service_at
+from tests.providers.conftest import READ_SECONDS, service_at
 
 ARTICLE = ArticleRequest(topic="Bees", word_count=200, tone="Casual", language="de", keywords=["hive"], seo_optimization=True)
 IMAGE = ImageRequest(prompt="a bee", size="96x64")
@@ -70,7 +70,7 @@ def test_text_is_given_while_the_service_still_writes(ai_service: AiService) -> 
     call = Seen()
     thread = Thread(target=write)
     thread.start()
-    thread.join(timeout=15)
+    thread.join(READ_SECONDS / 2)
     assert len(failures) == 1
     assert call.written.startswith("# All about Bees\n")
 
