@@ -202,8 +202,8 @@ def test_what_can_be_no_job_is_a_dead_letter_as_it_was_sent_with_the_reason(star
     wrong_kind, wrong_payload = ORDER | {"jobId": "a"}, {"type": "images", "userId": "ada", "payload": {"size": "64x64"}}
     raw("images", wrong_kind)
     raw("images", wrong_payload)
-    wait_for(lambda: len(reasons("images")) == 2, "the dead letters", worker)
-    assert reasons("images") == {
+    found = wait_for(lambda: said if len(said := reasons("images")) == 2 else None, "the dead letters", worker)
+    assert found == {
         json.dumps(wrong_kind): "field type is 'articles', but this is the queue of images",
         json.dumps(wrong_payload): "field payload.prompt: field required. Correct it and send it again.",
     }

@@ -136,7 +136,7 @@ def test_changes_are_applied_in_their_order_and_one_that_fails_stops_nobody(star
     assert now is not None
     assert (now.data, now.version) == ({"number": 3}, 2)
     wait_for(lambda: queue_for("resumes").depth().total == 0, "the messages to be done with", worker)
-    assert dead_letters_of("resumes").depth().visible == 2
+    wait_for(lambda: dead_letters_of("resumes").depth().visible == 2, "the two dead letters, looked at by no relay", worker)
 
 
 def test_one_message_serves_all_that_waits_in_its_group(start_worker: StartWorker, sqs_proxy: SqsProxy) -> None:
