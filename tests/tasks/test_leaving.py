@@ -9,10 +9,8 @@ from contextlib import ExitStack
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from pymongo.uri_parser import parse_uri
 
-import jobs.database
 from devstack.ai_service import AiService
 from devstack.forwarder import Forwarder
 from jobs.life import Status
@@ -25,7 +23,7 @@ from tasks.beat import Held, beat
 from tasks.hold import Hold
 from tasks.leaving import come_back, leave
 from tests.tasks.conftest import StartWorker
-from tests.workers import finished, wait_for
+from tests.workers import PATIENCE_SECONDS, finished, wait_for
 
 ARTICLE = Order(kind="articles", payload={"mode": "topic", "topic": "Bees", "wordCount": 60}, user_id="ada")
 VIDEO = Order(kind="videos", payload={"prompt": "Waves", "duration": 1, "size": "128x128"}, user_id="ada")
@@ -59,12 +57,11 @@ def test_a_job_that_waits_on_a_checkpoint_goes_to_another_worker_at_once_and_is_
 
 def test_a_call_under_way_gets_its_time_to_end_and_is_recorded(start_worker: StartWorker, database: Any) -> None:
     with AiService() as service:
-        service.behave(wait_seconds=2)
-        leaving = start_worker("articles", AI_SERVICE_URL=service.address)
+        leaving = start_worker("articles", app="tests.tasks.lasting", AI_SERVICE_URL=service.address)
         job = submit(ARTICLE)
         wait_for(lambda: service.received("/api/generation/topic"), "the service to be called", leaving)
         os.killpg(leaving.process.pid, signal.SIGTERM)  # as a host does: the whole group
-        assert leaving.process.wait(30) == 0
+        assert leaving.process.wait(PATIENCE_SECONDS) == 0
     assert history(database, job.id) == ["submit", "claim", "complete"]
     assert '"finished": 1' in leaving.log
 
@@ -84,9 +81,8 @@ def test_a_call_that_outlasts_the_grace_is_handed_back(start_worker: StartWorker
 
 
 def test_what_is_given_up_with_mongodb_away_is_handed_back_when_it_is_there_again(
-    database: Any, mongodb: str, environment: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    database: Any, mongodb: str, environment: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr(jobs.database, "SELECT_MILLISECONDS", 200)
     host, port = parse_uri(mongodb)["nodelist"][0]
     with Forwarder(str(host), int(port or 27017)) as cable, ExitStack() as running:
         environment(MONGODB_URI=f"mongodb://{cable.address}/?directConnection=true")

@@ -162,7 +162,7 @@ def test_a_retry_holds_up_what_is_behind_it_and_only_that(start_worker: StartWor
 
 def test_a_change_that_hangs_is_timed_out_and_its_group_goes_on(start_worker: StartWorker, database: Any) -> None:
     first, second = submit_many([change("CREATE", **data(1)), change(**data(2))])
-    worker = start_worker("resumes", app=FAULTY, PRESSROOM_FAULTS=f"max_seconds=2,hang:generated:job={first.id}:1")
+    worker = start_worker("resumes", app=FAULTY, PRESSROOM_FAULTS=f"max_seconds=5,hang:generated:job={first.id}:1")
     assert [finished(job.id, worker).status for job in (first, second)] == [Status.COMPLETED] * 2
     assert [entry.get("code") for entry in read(first.id).history if entry["verb"] == "retry_later"] == ["timed_out"]
     assert in_order_of_end(database, "ada") == [1, 2]
@@ -194,7 +194,7 @@ def redrive() -> int:
 
 def test_a_worker_told_to_stop_leaves_the_rest_to_the_next(start_worker: StartWorker, database: Any) -> None:
     jobs = submit_many([change("CREATE", **data(0)), *(change(**data(n)) for n in range(1, 100))])
-    leaving = start_worker("resumes")
+    leaving = start_worker("resumes", app="tests.tasks.slow")  # it needs 20 seconds for all
     wait_for(lambda: read(jobs[3].id).status is Status.COMPLETED, "some to be done", leaving)
     assert leaving.stop() == 0
     assert read(jobs[-1].id).status is Status.QUEUED
