@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from jobs.store import store
 from jobs.submit import Order, process_name
+from tasks import child
 from tasks.hold import Hold
 from tasks.run import Run
 
@@ -22,6 +23,12 @@ def next_run(run: Run) -> Run:
     """The attempt after that one, which is put off."""
     assert store().retry_later(run.job.id, run.token, seconds=0, code="internal", message="again", keeps_message=False)
     return _claimed(run.job.id, run.job.kind)
+
+
+def end_kept_children() -> None:
+    """Those that this process keeps have the environment of the test that they were started in."""
+    while child._idle:
+        child._idle.pop().kill()
 
 
 def _claimed(job_id: str, kind: str) -> Run:
