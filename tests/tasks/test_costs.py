@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Any
 
 from devstack.ai_service import AiService
@@ -40,6 +41,9 @@ def test_what_an_attempt_cost_is_the_jobs_and_who_has_spent_what_he_may_waits_al
         assert (first.status, first.attempts) == (Status.COMPLETED, 2)
         assert first.usage is not None
         assert (first.usage["cost"], first.usage["images"], first.usage["generations"]) == (1.5, 1, 1)  # paid once: same key
+        (entry,) = database.usage.find()
+        next_day = date.fromisoformat(entry["day"]) + timedelta(days=1)  # it may begin just now
+        database.usage.insert_one(entry | {"_id": "as much then", "day": next_day.isoformat()})
         second = image_for("ada")
         held = wait_for(lambda: waiting(second), "the job to wait", worker)
         others = finished(image_for("bob"), worker)
