@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import email
-import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,14 +18,17 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from structlog.testing import capture_logs
 
+from devstack.server import free_port
 from jobs.document import Job
 from jobs.errors import JobError
 from jobs.submit import Order, submit
 from settings import CHECKOUT
 from tasks.emails import MailOrder
 from tests.certificates import self_signed
+from tests.conftest import NOWHERE
 from tests.jobs.waiting import PAST
 from tests.tasks.attempts import attempt
+from tests.workers import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -57,11 +59,11 @@ class Inbox:
 
 @contextmanager
 def mail_server(inbox: Inbox, kind: type[Controller] = Controller, **options: Any) -> Iterator[int]:
-    controller = kind(inbox, hostname="127.0.0.1", port=0, server_hostname="localhost", **options)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        controller.port = free.getsockname()[1]
+    port = free_port()
+    place: dict[str, Any] = {"hostname": "127.0.0.1", "port": port, "server_hostname": "localhost"}
+    controller = kind(inbox, ready_timeout=PATIENCE_SECONDS, **place, **options)
     controller.start()
-    yield controller.port
+    yield port
     controller.stop()
 
 
@@ -136,9 +138,7 @@ def test_the_servers_answer_decides_whether_the_mail_is_tried_again(
 
 
 def test_a_server_that_is_away_is_tried_again_and_none_at_all_is_said(database: Any, environment: Environment) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    environment(SMTP_URL=f"smtp://127.0.0.1:{port}", MAIL_FROM="news@press.example")
+    environment(SMTP_URL=f"smtp://{NOWHERE}", MAIL_FROM="news@press.example")
     with pytest.raises(JobError, match="can't be reached") as raised:
         attempt(order())
     assert raised.value.retryable
@@ -203,7 +203,7 @@ def test_the_servers_good_bye_is_not_waited_for_with_the_mail_unrecorded(databas
         attempt(order())
         assert len(inbox.mails) == 1
         is_recorded.set()
-        assert has_parted.wait(10)
+        assert has_parted.wait(PATIENCE_SECONDS)
 
 
 def test_a_mail_whose_worker_died_before_its_record_comes_again_as_the_same_mail(inbox: Inbox, database: Any) -> None:

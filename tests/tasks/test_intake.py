@@ -33,7 +33,7 @@ from tasks.kinds import task_of
 from tests.sqs import SqsProxy
 from tests.tasks.conftest import StartWorker
 from tests.tasks.test_worker import host_and_port
-from tests.workers import Worker, finished, wait_for
+from tests.workers import PATIENCE_SECONDS, Worker, finished, wait_for
 
 BEES = {"topic": "Bees", "wordCount": 60}
 ORDER = {"type": "articles", "userId": "ada", "payload": BEES}
@@ -185,11 +185,11 @@ def test_an_order_whose_worker_is_killed_at_any_line_is_done_once(
     step: Step, start_worker: StartWorker, tmp_path: Path, database: Any
 ) -> None:
     with AiService() as service:
-        variables: dict[str, Any] = {"AI_SERVICE_URL": service.address, "LEASE_SECONDS": "2"}
+        variables: dict[str, Any] = {"AI_SERVICE_URL": service.address, "LEASE_SECONDS": "3"}
         faults: dict[str, Any] = {"PRESSROOM_FAULTS": f"kill:{step}:job=mine"}
         doomed = Worker(tmp_path / "doomed.log", "articles", app="devstack.faulty", **variables, **faults).wait_until_ready()
         raw("articles", ORDER | {"jobId": "mine"})
-        assert doomed.process.wait(40) == -9, doomed.log
+        assert doomed.process.wait(PATIENCE_SECONDS) == -9, doomed.log
         worker = start_worker("articles", **variables)
         assert finished(wait_for_job("mine", worker), worker).status is Status.COMPLETED
         wait_for(lambda: queue_for("articles").count() == 0, "the queue to be empty", worker)
@@ -240,7 +240,7 @@ def test_a_task_sent_by_a_stock_celery_client_is_a_job_under_its_id(
 
 def celery(*words: str) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("celery")), "-A", "tasks", *words]
-    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 def test_celery_call_submits_a_job_and_prints_its_id(database: Any, queues: Any) -> None:

@@ -24,7 +24,7 @@ from tasks.media.transcoding import PROGRAM, Measures, transcode
 from tasks.run import Run
 from tests.tasks.films import BLUE, RED, film
 from tests.tasks.running import run_of
-from tests.workers import wait_for
+from tests.workers import PATIENCE_SECONDS, wait_for
 
 MOST_BYTES = 50_000_000
 
@@ -190,7 +190,7 @@ class Transcoding:
             self.error = error
 
     def outcome(self) -> Exception | None:
-        self._thread.join(20)
+        self._thread.join(PATIENCE_SECONDS)
         assert not self._thread.is_alive()
         return self.error
 
@@ -221,4 +221,4 @@ def test_its_death_is_a_failed_attempt_that_is_worth_another(transcoding: Transc
 
 def test_it_ends_when_whoever_started_it_goes_away(endless: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-I", str(PROGRAM), str(endless), str(tmp_path / "made.mp4"), "480", str(MOST_BYTES)]
-    assert subprocess.run(command, stdin=subprocess.DEVNULL, timeout=20, check=False).returncode == 1
+    assert subprocess.run(command, stdin=subprocess.DEVNULL, timeout=PATIENCE_SECONDS, check=False).returncode == 1

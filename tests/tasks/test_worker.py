@@ -22,14 +22,14 @@ from queues.receiver import VISIBILITY_BEYOND_LEASE_SECONDS
 from queues.wire import JobMessage
 from settings import CHECKOUT
 from tests.tasks.conftest import StartWorker
-from tests.workers import finished, finished_or_none, wait_for
+from tests.workers import PATIENCE_SECONDS, finished, finished_or_none, wait_for
 
 ORDER = Order(kind="articles", payload={"mode": "topic", "topic": "Bees", "wordCount": 60}, user_id="ada")
 
 
 def celery(*words: str) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("celery")), "-A", "tasks", *words]
-    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 @pytest.mark.parametrize(
