@@ -45,7 +45,8 @@ def complaints(worker: Worker) -> list[dict[str, Any]]:
 
 
 def test_a_worker_whose_receive_loop_hangs_ends_itself(start_worker: StartWorker) -> None:
-    worker = start_worker("articles", app=FAULTY, PRESSROOM_FAULTS="hang:polling:3")
+    # so much grace, that it has the time to end in order
+    worker = start_worker("articles", app=FAULTY, PRESSROOM_FAULTS="hang:polling:3", SHUTDOWN_GRACE_SECONDS="60")
     assert ended(worker) == STUCK
     (complaint,) = complaints(worker)
     assert complaint["queues"] == ["articles"]
