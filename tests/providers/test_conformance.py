@@ -340,13 +340,13 @@ def test_a_cancelled_job_does_not_wait_for_a_silent_service(subject: Subject, ki
     ],
 )
 def test_a_refused_connection_is_told_from_other_failures(make: Callable[[str], Provider], kind: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    provider = make(f"http://127.0.0.1:{port}/v1")
-    with pytest.raises(ProviderUnreachable):
-        _order(provider, kind, RecordingCall())
-    with pytest.raises(ProviderUnreachable):
-        provider.probe()
+    with socket.socket() as silent:  # it has a port, which nobody else gets meanwhile, and does not listen
+        silent.bind(("127.0.0.1", 0))
+        provider = make(f"http://127.0.0.1:{silent.getsockname()[1]}/v1")
+        with pytest.raises(ProviderUnreachable):
+            _order(provider, kind, RecordingCall())
+        with pytest.raises(ProviderUnreachable):
+            provider.probe()
 
 
 @_each_kind(KNOWS_KEYS)
