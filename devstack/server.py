@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from devstack.errors import StackError
 
 STOP_SECONDS = 25
+PORTS = range(20_000, 30_000)
+"""Below those that systems give to whoever asks for any."""
+PORTS_TRIED = 100
 
 
 class Server:
@@ -48,8 +53,9 @@ class Server:
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A port of the loopback address that nobody listens on just now, and that nobody is given before it is listened on."""
+    for port in secrets.SystemRandom().sample(PORTS, PORTS_TRIED):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise StackError(f"no port between {PORTS[0]} and {PORTS[-1]} of this machine seems to be free")
