@@ -13,13 +13,18 @@ from jobs.keys import keys
 from jobs.roles import Role
 from tests.conftest import NOWHERE
 from web import create_app
+from web.live import live
 
 
 @pytest.fixture
-def client(database: Any, queues: Any) -> Iterator[FlaskClient]:
-    """A client of the application, with an empty database and empty queues."""
+def client(database: Any, queues: Any, environment: Any) -> Iterator[FlaskClient]:
+    """A client of the application, with an empty database and empty queues. No stream and no thread of it outlives its test.
+
+    (Streams are ended before the environment is put back: after that the process has other ones.)
+    """
     before = logging.getLogger().handlers[:]
     yield create_app().test_client()
+    live().end()
     logging.getLogger().handlers[:] = before
 
 
@@ -30,6 +35,7 @@ def unsent(database: Any, environment: Any) -> Iterator[FlaskClient]:
     environment(AWS_ENDPOINT_URL=nowhere, AWS_ENDPOINT_URL_SQS=nowhere)
     before = logging.getLogger().handlers[:]
     yield create_app().test_client()
+    live().end()
     logging.getLogger().handlers[:] = before
 
 

@@ -27,17 +27,10 @@ from tests.jobs.jobs import document
 from tests.web.streams import PATIENCE_SECONDS, LocalStream, RemoteStream
 from tests.web.test_process import gunicorn, wait_for
 from tests.web.working import claim, fail, finish_article
-from web.live import MOST_OF_A_USER, Live, TooManyOfUser, TooManyStreams, live, wait_for_end
+from web.live import MOST_OF_A_USER, Live, TooManyOfUser, TooManyStreams, wait_for_end
 from web.watches import MOST_WAITING, JobWatch, ListWatch, Told
 
 STREAMS = 300
-
-
-@pytest.fixture(autouse=True)
-def _ended(client: FlaskClient) -> Iterator[None]:
-    """No stream and no thread of it outlives its test."""
-    yield
-    live().end()
 
 
 @pytest.fixture
@@ -214,9 +207,9 @@ def test_streams_go_on_when_mongodb_comes_back(
 
 def test_who_waits_for_a_jobs_end_is_told_of_it_or_not_in_time(database: Any, job: dict[str, Any]) -> None:
     assert wait_for_end(job["_id"], 0.05) is None
-    assert wait_for_end("nobody", 30) is None
+    assert wait_for_end("nobody", PATIENCE_SECONDS) is None
     Thread(target=finish_article, args=(job["_id"],)).start()
-    ended = wait_for_end(job["_id"], 30)
+    ended = wait_for_end(job["_id"], PATIENCE_SECONDS)
     assert ended is not None
     assert ended.status is Status.COMPLETED
 
@@ -272,7 +265,7 @@ def test_one_process_serves_300_streams_and_the_api_and_ends_them_before_it_ends
     streams = [RemoteStream(f"{address}/api/jobs/{jobs[n % 2]['_id']}/events") for n in range(STREAMS)]
     for stream in streams:
         stream.next("job", status="queued")
-    assert requests.get(f"{address}/api/jobs", timeout=10).status_code == 200
+    assert requests.get(f"{address}/api/jobs", timeout=PATIENCE_SECONDS).status_code == 200
     for job in jobs:
         claim(job["_id"])
     for stream in streams:
