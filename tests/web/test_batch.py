@@ -75,7 +75,7 @@ def test_a_batch_is_sent_in_tens(client: FlaskClient, sqs_proxy: SqsProxy, datab
     told = client.post("/api/jobs/batch", json={"jobs": [article(f"Bees {n}") for n in range(95)]}).get_json()["jobs"]
     assert all(job["messageId"] for job in told)
     asked = sqs_proxy.counts - before
-    assert asked == {"SendMessageBatch": 10}
+    assert {action: n for action, n in asked.items() if action.startswith("Send")} == {"SendMessageBatch": 10}
     assert [job["payload"]["topic"] for job in database.jobs.find({"_id": {"$in": [told[0]["jobId"], told[94]["jobId"]]}})]
 
 

@@ -17,10 +17,10 @@ Lines = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def lines(environment: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
-    """The log's lines since the last look."""
+    """The log's lines since the last look: those of requests, whatever threads of earlier tests say meanwhile."""
     environment(LOG_FORMAT="json")
     before = logging.getLogger().handlers[:]
-    yield lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    yield lambda: [line for line in map(json.loads, capsys.readouterr().err.splitlines()) if "request_id" in line]
     logging.getLogger().handlers[:] = before
 
 
