@@ -110,8 +110,9 @@ def test_users_see_their_own_counts_and_operators_everybodys(client: FlaskClient
         name: {"Authorization": f"Bearer {keys().create(name, role)[1]}"}
         for name, role in (("ada", Role.USER), ("grace", Role.USER), ("olga", Role.OPERATOR))
     }
+    viewed = Happening("article_view", "bees", datetime.now(UTC))
     for name, times in (("ada", 1), ("grace", 2)):
-        count(client, *[Happening("article_view", "bees", datetime.now(UTC))] * times, **signed[name])
+        count(client, *[viewed] * times, **signed[name])
 
     def seen(name: str, **query: str) -> list[int]:
         answer = client.get("/api/analytics", query_string={"subject": "bees", **query}, headers=signed[name])
