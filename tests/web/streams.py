@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from flask.testing import FlaskClient
 
 PATIENCE_SECONDS = 40
-MOST_COMMENTS = 2
+MOST_COMMENTS = 8
 """One comes each 15 seconds. After so many in a row, what a test waits for does not come."""
 
 

@@ -43,7 +43,7 @@ StartWeb = Callable[[list[str]], Server]
 @pytest.fixture
 def alone(database: Database[dict[str, Any]], environment: Callable[..., None]) -> Database[dict[str, Any]]:
     """The tests' database in an environment without SQS: no address, no region, no credentials."""
-    environment(**dict.fromkeys(AWS), BROKER="none", LEASE_SECONDS="3")
+    environment(**dict.fromkeys(AWS), BROKER="none")
     return database
 
 
@@ -76,7 +76,7 @@ def found(job_id: str) -> Job:
 
 def _answers(port: int) -> bool:
     try:
-        return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=10).json()["sqs"] == "none"
+        return bool(requests.get(f"http://127.0.0.1:{port}/readyz", timeout=60).json().get("sqs") == "none")
     except requests.ConnectionError:
         return False
 

@@ -255,7 +255,7 @@ def test_a_file_in_s3_is_a_redirect_to_a_link_that_gives_it(client: FlaskClient,
     finish_image(job_id)
     answer = client.get(f"/api/jobs/{job_id}/media/image.png")
     assert answer.status_code == 302
-    assert requests.get(answer.headers["Location"], timeout=5).content == PICTURE
+    assert requests.get(answer.headers["Location"], timeout=60).content == PICTURE
 
 
 def test_every_kind_tells_its_payload(client: FlaskClient) -> None:
