@@ -9,12 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, sync_playwright
+from pymongo import MongoClient
 
 from devstack.ai_service import AiService
 from devstack.server import Server, free_port
+from jobs import counters
 from jobs.keys import keys
 from jobs.roles import Role
 from jobs.sessions import sessions
@@ -24,7 +28,7 @@ from tests.web.test_process import gunicorn, wait_for
 from tests.workers import Worker
 from web.crosssite import SESSION_COOKIE
 
-PATIENCE_MILLISECONDS = 20_000
+PATIENCE_MILLISECONDS = 90_000
 WIDE: ViewportSize = {"width": 1440, "height": 900}
 NARROW: ViewportSize = {"width": 390, "height": 844}
 
@@ -68,16 +72,17 @@ def running(directory: Path) -> Iterator[Stack]:
     """All of it, over the MongoDB and SQS of the tests, whose addresses the environment has."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     assert chromium, "the pages are looked at in a real browser: install Chromium (Debian: the package chromium)"
-    port = free_port()
-    before = dict(os.environ)
-    with AiService() as service:
-        os.environ.update(
-            QUEUE_PREFIX=f"test-pages-{secrets.token_hex(3)}-",
-            AUTH="keys",
-            AI_SERVICE_URL=service.address,
-            LEASE_SECONDS="3",
-            PORT=str(port),
-        )
+    port, name = free_port(), f"pages-{secrets.token_hex(3)}"
+    with AiService() as service, pytest.MonkeyPatch.context() as environment:
+        variables = {
+            "QUEUE_PREFIX": f"test-{name}-",
+            "MONGODB_DATABASE": f"{os.environ['MONGODB_DATABASE']}_{name}",  # with no jobs of tests that ran here before
+            "AUTH": "keys",
+            "AI_SERVICE_URL": service.address,
+            "PORT": str(port),
+        }
+        for variable, value in variables.items():
+            environment.setenv(variable, value)
         forget_settings()
         apply()
         web = Server("web", gunicorn(), directory / "web.log")
@@ -90,9 +95,11 @@ def running(directory: Path) -> Iterator[Stack]:
                 browser.close()
         finally:
             web.stop()
-            os.environ.clear()
-            os.environ.update(before)
+            environment.undo()
             forget_settings()
+            counters.flush()  # or they are written to a database that is gone
+            with MongoClient[dict[str, Any]](os.environ["MONGODB_URI"]) as client:
+                client.drop_database(variables["MONGODB_DATABASE"])
 
 
 def serious_faults(page: Page, *rules: str) -> list[str]:

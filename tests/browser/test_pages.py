@@ -24,18 +24,21 @@ def stack(mongodb: str, sqs: str, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(autouse=True)
 def no_complaints(stack: Stack) -> Iterator[None]:
-    """The service does well at first, and at the end no console has said anything."""
+    """The service does well at first; at the end all pages are closed, and no console has said anything."""
     stack.service.behave()
     yield
-    assert stack.complaints == []
+    for context in stack.browser.contexts:
+        context.close()
+    said, stack.complaints[:] = stack.complaints[:], []
+    assert said == []
 
 
-def order(page: Page, kind: str, what: str) -> None:
+def order(page: Page, kind: str, what: str, *, words: int = 400) -> None:
     """Order it on the composer's page, and be on the job's."""
     page.goto(f"/?kind={kind}")
     page.get_by_role("textbox", name="Topic" if kind == "articles" else "Prompt").fill(what)
     if kind == "articles":
-        page.get_by_label("Word count").fill("400")
+        page.get_by_label("Word count").fill(str(words))
     page.get_by_role("button", name="Order").click()
     page.wait_for_url(re.compile(r"/jobs/[0-9a-f]{32}$"))
 
@@ -47,14 +50,16 @@ def test_an_article_is_read_while_it_is_written_and_is_there_when_one_comes_back
     page.get_by_label("Your key").fill(keys().create("ada", Role.USER)[1])
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/?kind=articles")
-    order(page, "articles", "Bees")
+    order(page, "articles", "Bees", words=10_000)  # which the service takes some minutes for
     writing = page.locator("[data-writing]")
-    expect(writing).to_contain_text("Part 1")
-    expect(writing).not_to_contain_text("Part 3")
+    expect(writing).to_contain_text("Part 1 of Bees")
+    expect(writing).not_to_contain_text("Part 83 of Bees")
     page.reload()
-    expect(writing).to_contain_text("Part 1")
-    expect(writing).to_contain_text("Part 3")  # without being asked for again
+    expect(writing).to_contain_text("Part 1 of Bees")
+    so_far = writing.inner_text().count(" of Bees\n")
+    expect(writing).to_contain_text(f"Part {so_far + 2} of Bees")  # without being asked for again
 
+    stack.service.behave()  # it is done at once
     expect(page.locator("#head .state")).to_have_text("Done")
     article = page.get_by_role("article", name="The article")
     expect(article.get_by_role("heading", level=2).first).to_be_visible()
@@ -65,7 +70,7 @@ def test_an_article_is_read_while_it_is_written_and_is_there_when_one_comes_back
 
 
 def test_a_job_is_cancelled_and_started_over_where_one_watches_it(stack: Stack) -> None:
-    stack.service.behave(path="/api/images", wait_seconds=60)
+    stack.service.behave(path="/api/images", wait_seconds=3_600)
     page = stack.user("ada")
     order(page, "images", "A lighthouse")
     shown = page.locator("#head .state")
@@ -116,7 +121,7 @@ BEGUN = f"retry: 100\n\nevent: text\ndata: {json.dumps({'offset': 0, 'text': MAR
 def test_text_is_set_while_it_grows_and_goes_on_where_a_stream_was_refused(stack: Stack) -> None:
     stack.service.behave(path="/api/generation", piece_seconds=1)
     page = stack.user("fay")
-    order(page, "articles", "Bees")
+    order(page, "articles", "Bees", words=4_000)  # which the service would take a quarter of an hour for
     writing = page.locator("[data-writing]")
     expect(writing).to_be_visible()
     is_refused = True
@@ -146,7 +151,7 @@ def test_text_is_set_while_it_grows_and_goes_on_where_a_stream_was_refused(stack
 
 
 def test_pages_that_nobody_sees_hold_no_connection_and_are_up_to_date_once_they_are_seen(stack: Stack) -> None:
-    stack.service.behave(path="/api/videos", wait_seconds=60)
+    stack.service.behave(path="/api/videos", wait_seconds=3_600)
     page = stack.user("gus")
     order(page, "videos", "Clouds")
     expect(page.locator("#head .state")).to_have_text("Working")
@@ -179,7 +184,7 @@ def test_two_users_see_nothing_of_each_other(stack: Stack) -> None:
 
 
 def test_a_list_shows_by_itself_what_happens_and_acts_on_all_that_match(stack: Stack) -> None:
-    stack.service.behave(path="/api/videos", wait_seconds=60)
+    stack.service.behave(path="/api/videos", wait_seconds=3_600)
     page, other = stack.user("carol"), stack.user("carol")
     page.goto("/jobs?kind=videos")
     for n in (1, 2):
@@ -205,6 +210,7 @@ def test_without_scripts_an_order_is_refused_beside_its_field_and_then_taken(sta
 
 
 def test_every_page_can_be_used_by_everybody(stack: Stack) -> None:
+    order(stack.user("ada"), "images", "A bridge")
     page = stack.user("root", Role.OPERATOR)
     page.goto("/jobs")
     job = str(page.locator("tbody tr .what a").first.get_attribute("href"))
