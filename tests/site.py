@@ -59,6 +59,7 @@ class Site:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
+            request_queue_size = 128  # beyond it a client waits a second, which is all that some are patient for
 
             def handle_error(self, *_: object) -> None:
                 pass  # the client went away
@@ -78,6 +79,8 @@ def running(tls: ssl.SSLContext | None = None) -> Iterator[Site]:
     """A site that listens as long as the block."""
     site = Site(tls)
     Thread(target=site._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    yield site
-    site._server.shutdown()
-    site._server.server_close()
+    try:
+        yield site
+    finally:
+        site._server.shutdown()
+        site._server.server_close()
