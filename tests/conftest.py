@@ -7,25 +7,26 @@ whole run. Processes that a test starts inherit their addresses by the environme
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import secrets
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
+import structlog
 from pymongo import MongoClient
 from pymongo.database import Database
+from structlog.testing import LogCapture
+from structlog.typing import EventDict
 
 from devstack import mongod, sqs_server
 from devstack.watchdog import Watchdog
 from settings import Settings
-from tests import moto_server
+from tests import moto_server, once
 from tests.sqs import SqsProxy
 
 GIVEN_MONGODB_URI = os.environ.setdefault("MONGODB_URI_OF_TESTS", os.environ.get("MONGODB_URI", ""))
@@ -35,7 +36,6 @@ NOWHERE = "127.0.0.1:9"
 """An address where nobody listens: what a test meets that forgot to ask for a server."""
 ARNS = f"arn:aws:sqs:{sqs_server.REGION}:123456789012:"
 """What every queue's ARN begins with, at moto."""
-PACKAGES = frozenset({"settings", "queues", "jobs", "providers", "monitoring", "tasks", "web"})
 
 
 def _heed_signals() -> None:
@@ -73,6 +73,15 @@ def _put_environment_away() -> None:
 
 _put_environment_away()
 _heed_signals()
+
+
+@pytest.fixture(autouse=True)
+def _own_counts() -> None:
+    """What earlier tests counted in this process, and nobody has written yet, is not written among the counts of this one."""
+    from jobs.counters import _gathered
+
+    with _gathered._flushing, _gathered._lock:
+        _gathered._counts = {}
 
 
 @pytest.fixture(scope="session")
@@ -188,17 +197,21 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]
     forget_settings()
 
 
-def forget_settings() -> None:
-    """Read the environment anew at the next look, and make anew what was made once for the process from it.
+@pytest.fixture
+def logged_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[EventDict]]:
+    """Call it with a module's name for what that module logs from now on, whoever may log besides.
 
-    A thread of an earlier test may just be making the process's database, with the environment of that test: it is waited for,
-    else what it makes would outlive what is forgotten here.
+    (`structlog.testing.capture_logs` hears no logger that was used before logging was set up anew, as many tests do it.)
     """
-    from jobs import database
 
-    with database.making:
-        for name, module in [*sys.modules.items()]:
-            if name.partition(".")[0] in PACKAGES:
-                for value in [*vars(module).values()]:
-                    if isinstance(value, functools._lru_cache_wrapper):
-                        value.cache_clear()
+    def listen(module: str) -> list[EventDict]:
+        capture = LogCapture()
+        monkeypatch.setattr(f"{module}.log", structlog.wrap_logger(None, processors=[capture]))
+        return capture.entries
+
+    return listen
+
+
+def forget_settings() -> None:
+    """Read the environment anew at the next look, and make anew what was made once for the process from it."""
+    once.forget()
