@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import structlog
 from pymongo.database import Database
+from structlog.typing import EventDict
 
 from devstack.forwarder import Forwarder
 from monitoring.store import CONTROL, EVENTS, MonitorStore, monitor_store
@@ -99,15 +99,15 @@ def test_a_reader_whose_collection_is_taken_away_hears_what_comes_after(
 
 @pytest.mark.long
 def test_a_reader_that_was_overtaken_goes_on_with_what_is_left_and_says_so(
-    store: MonitorStore, database: Database[dict[str, Any]]
+    store: MonitorStore, database: Database[dict[str, Any]], logged_by: Callable[[str], list[EventDict]]
 ) -> None:
     database.create_collection(EVENTS, capped=True, size=65_536)
     tail = listener(store)
     say(store, 0)
     assert heard(tail, 0) == [0]
     say(store, *range(1, BURST + 1))
-    with structlog.testing.capture_logs() as logs:
-        numbers = heard(tail, BURST)
+    logs = logged_by("monitoring.tail")
+    numbers = heard(tail, BURST)
     assert numbers == [*range(numbers[0], BURST + 1)]
     assert numbers[0] > 1
     assert "the monitor was overtaken; what was said meanwhile is skipped" in [entry["event"] for entry in logs]
@@ -122,7 +122,7 @@ def test_no_burst_of_events_drowns_a_command(store: MonitorStore, database: Data
 
 
 def test_a_reader_hears_what_was_said_while_it_could_not_reach_the_store(
-    store: MonitorStore, database: Database[dict[str, Any]]
+    store: MonitorStore, database: Database[dict[str, Any]], logged_by: Callable[[str], list[EventDict]]
 ) -> None:
     with Forwarder(*host_and_port(store.uri)) as between:
         far = MonitorStore(f"mongodb://{between.address}/?directConnection=true", database.name)
@@ -130,8 +130,8 @@ def test_a_reader_hears_what_was_said_while_it_could_not_reach_the_store(
         say(store, 1)
         assert heard(tail, 1) == [1]
         between.cut()
-        with structlog.testing.capture_logs() as logs:
-            wait_for(lambda: tail.next() is None and logs, "the reader to notice")
+        logs = logged_by("monitoring.tail")
+        wait_for(lambda: tail.next() is None and logs, "the reader to notice")
         say(store, 2)
         between.restore()
         assert heard(tail, 2) == [2]

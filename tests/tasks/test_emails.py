@@ -16,7 +16,7 @@ from typing import Any, get_args
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
-from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from devstack.server import free_port
 from jobs.document import Job
@@ -206,12 +206,14 @@ def test_the_servers_good_bye_is_not_waited_for_with_the_mail_unrecorded(databas
         assert has_parted.wait(PATIENCE_SECONDS)
 
 
-def test_a_mail_whose_worker_died_before_its_record_comes_again_as_the_same_mail(inbox: Inbox, database: Any) -> None:
+def test_a_mail_whose_worker_died_before_its_record_comes_again_as_the_same_mail(
+    inbox: Inbox, database: Any, logged_by: Callable[[str], list[EventDict]]
+) -> None:
     job = order()
     attempt(job)  # and the worker dies
     database.jobs.update_one({"_id": job.id}, {"$set": {"lease.expires_at": PAST}})
-    with capture_logs() as lines:
-        attempt(job)
+    lines = logged_by("tasks.emails")
+    attempt(job)
     first, second = inbox.mails
     assert first["Message-ID"] == second["Message-ID"]
     assert [line["message_id"] for line in lines if "may be sent twice" in line["event"]] == [first["Message-ID"]]
