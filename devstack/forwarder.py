@@ -23,7 +23,8 @@ class Forwarder:
         self._open: list[socket.socket] = []
         self._listener: socket.socket | None = None
         self._flows = Event()
-        self.port = 0
+        self._bound = bound()
+        self.port: int = self._bound.getsockname()[1]
         self.restore()
 
     def __enter__(self) -> Forwarder:
@@ -31,6 +32,7 @@ class Forwarder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.cut()
+        self._bound.close()
 
     @property
     def address(self) -> str:
@@ -44,21 +46,22 @@ class Forwarder:
         """The server is away from now on."""
         with self._lock:
             sockets = [*self._open, *([self._listener] if self._listener else [])]
+            for each in sockets:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+                each.close()
+            if self._listener is not None:
+                self._bound = bound(self.port)
             self._open, self._listener = [], None
-        for each in sockets:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
 
     def restore(self) -> None:
         """The server is there again."""
         self._flows.set()
-        if self._listener is not None:
-            return
-        listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
-        self.port = listener.getsockname()[1]
         with self._lock:
-            self._listener = listener
+            if self._listener is not None:
+                return
+            self._listener = listener = self._bound
+            listener.listen(128)
         Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def _accept(self, listener: socket.socket) -> None:
@@ -123,6 +126,17 @@ class Tunnel(Forwarder):
         server = _connect((host, int(port)))
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         return server
+
+
+def bound(port: int = 0) -> socket.socket:
+    """A socket that has a port of this machine, by default any that is free, and does not listen: connections are refused.
+
+    So a server that is away keeps its port. Another process would get it sooner or later.
+    """
+    keeping = socket.socket()
+    keeping.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeping.bind(("127.0.0.1", port))
+    return keeping
 
 
 def _connect(target: tuple[str, int]) -> socket.socket:

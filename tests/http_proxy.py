@@ -12,6 +12,8 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import Any
 
+from devstack.forwarder import bound
+
 IDLE_SECONDS = 30
 """A connection to the server that was idle for so long is made anew: the server may be closing it just now."""
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "expect"})
@@ -72,7 +74,8 @@ class HttpProxy:
         self._lock = Lock()
         self._clients: set[socket.socket] = set()
         self._listener: socket.socket | None = None
-        self.port = 0
+        self._bound = bound()
+        self.port: int = self._bound.getsockname()[1]
         self.listen()
 
     @property
@@ -84,19 +87,20 @@ class HttpProxy:
         with self._lock:
             if self._listener is not None:
                 return
-            self._listener = listener = socket.create_server(("127.0.0.1", self.port), backlog=512)
-            self.port = listener.getsockname()[1]
+            self._listener = listener = self._bound
+            listener.listen(512)
         Thread(target=self._accept, args=(listener,), name="proxy", daemon=True).start()
 
     def stop(self) -> None:
         """Refuse connections and break those there are."""
         with self._lock:
             sockets = [*self._clients, *([self._listener] if self._listener else [])]
-            self._listener = None
-        for each in sockets:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+            for each in sockets:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+                each.close()
+            if self._listener is not None:
+                self._listener, self._bound = None, bound(self.port)
 
     def answer(self, request: Request, upstream: Upstream) -> Answer:
         """What the client gets.

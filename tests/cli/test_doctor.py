@@ -27,6 +27,7 @@ from cli.doctoring.examination import CHECKS, examine
 from cli.doctoring.findings import Finding, State
 from cli.doctoring.subject import Subject
 from devstack import mongod
+from devstack.server import free_port
 from jobs.workers import OwnDocument
 from queues.catalogue import KINDS, prefixed
 from queues.clients import sqs as sqs_client
@@ -34,7 +35,6 @@ from queues.policy import Place, Role, needs, policy
 from queues.queue import dead_letters_of, queue_for
 from settings import CHECKOUT
 from tests.conftest import NOWHERE
-from tests.devstack.running import unused_port
 from tests.http_proxy import Answer, HttpProxy, Request, Upstream
 from tests.jobs.jobs import document
 from tests.jobs.waiting import FREE, PAST
@@ -183,7 +183,7 @@ def test_mongodb_away_is_named_and_what_needs_it_is_not_checked(queues: Any, env
 @pytest.fixture
 def lonely_mongod(tmp_path: Path) -> Iterator[int]:
     """The port of a mongod that is no replica set."""
-    port = unused_port()
+    port = free_port()
     (tmp_path / "data").mkdir()
     words = [str(mongod.find()), "--dbpath", str(tmp_path / "data"), "--port", str(port), "--bind_ip", "127.0.0.1", "--quiet"]
     with (tmp_path / "log").open("wb") as log:

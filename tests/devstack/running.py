@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,9 +14,10 @@ from types import TracebackType
 import pytest
 from dotenv import dotenv_values
 
+from devstack.server import free_port
 from settings import CHECKOUT
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 WEB = "web: python -m http.server --bind 127.0.0.1 $PORT\n"
 
 
@@ -35,7 +35,7 @@ class Up:
     ) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
-        self.port = port or unused_port()
+        self.port = port or free_port()
         self.output_file = home / "output"
         (home / "Procfile").write_text(procfile)
         self.command = [sys.executable, "-m", "devstack", "up", "--home", str(home), "--procfile", str(home / "Procfile")]
@@ -100,13 +100,6 @@ def is_running(group: int) -> bool:
     """Whether a process group has a member that is more than a zombie."""
     listing = subprocess.run(["ps", "-A", "-o", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
     return any(int(line.split()[0]) == group and not line.split()[1].startswith("Z") for line in listing.splitlines())
-
-
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def without_addresses() -> dict[str, str]:
