@@ -19,7 +19,8 @@ from jobs.life import FINAL
 from jobs.store import store
 from settings import CHECKOUT
 
-PATIENCE_SECONDS = 40
+PATIENCE_SECONDS = 120
+"""For what comes within a second or two on a machine that has nothing else to do."""
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ class Worker:
         self.log_file = log_file
         celery = str(Path(sys.executable).with_name("celery"))
         with log_file.open("ab") as log:
+            self._begins_at = log.tell()  # what stands before is another worker's
             self.process = subprocess.Popen(
                 [celery, "-A", app, "worker", "-Q", ",".join(queues), *options],
                 cwd=CHECKOUT,
@@ -47,10 +49,15 @@ class Worker:
         return self.log_file.read_text()
 
     def wait_until_ready(self) -> Worker:
-        wait_for(lambda: " ready." in self.log or self.process.poll() is not None, "the worker to be ready", self)
+        wait_for(lambda: self._is_ready() or self.process.poll() is not None, "the worker to be ready", self)
         if self.process.poll() is not None:
             pytest.fail(f"the worker ended with {self.process.returncode}:\n{self.log}")
         return self
+
+    def _is_ready(self) -> bool:
+        with self.log_file.open("rb") as log:
+            log.seek(self._begins_at)
+            return b" ready." in log.read()
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:

@@ -77,7 +77,7 @@ def test_a_killed_workers_job_is_a_crash_and_no_second_start(
     job_id = order()
     killed = start_worker("articles", LEASE_SECONDS="3")
     wait_for(lambda: service.received(WRITING), "the provider to be asked", killed)
-    wait_for(lambda: since("attempts"), "the count to be written", killed)
+    wait_for(lambda: since("job_wait_seconds"), "the counts of a start to be written, of which this is the last", killed)
     killed.stop(signal.SIGKILL)
     service.behave()
     other = start_worker("articles", LEASE_SECONDS="3")

@@ -16,9 +16,9 @@ from jobs.store import store
 from jobs.submit import Order, submit
 from monitoring.events import Dispatcher
 from tasks import app
-from tests.monitoring.watching import Flower, celery, start_celery
+from tests.monitoring.watching import Flower, start_celery, wait_for_nodes
 from tests.tasks.conftest import StartWorker
-from tests.workers import finished, wait_for
+from tests.workers import PATIENCE_SECONDS, finished, wait_for
 
 EVENTS = 10_000
 PAYLOAD = {"mode": "topic", "topic": "Bees", "wordCount": 60}
@@ -40,14 +40,14 @@ def test_after_ten_thousand_events_in_its_sleep_flower_sees_new_tasks_and_worker
                 for n in range(EVENTS):
                     dispatcher.send("task-received", uuid=f"{n}", name="articles", args="()", kwargs="{}", retries=0)
                     if n % 1_000 == 0:
-                        assert dispatcher.outbox.flush(30)
-                assert dispatcher.outbox.flush(30)
-            assert "1 node online." in celery("status")
+                        assert dispatcher.outbox.flush(PATIENCE_SECONDS)
+                assert dispatcher.outbox.flush(PATIENCE_SECONDS)
+            assert wait_for_nodes(1)
         finally:
             flower.process.send_signal(signal.SIGCONT)
         second = submit(ORDER)
         wait_for(lambda: flower.state_of(second.id) == "SUCCESS", "Flower to see the new job", worker)
-        assert "1 node online." in celery("status")
+        assert wait_for_nodes(1)
 
 
 def test_flower_orders_and_revokes_jobs(start_worker: StartWorker, tmp_path: Path) -> None:
@@ -82,7 +82,9 @@ def test_without_authentication_only_its_own_pages_on_this_machine_may_act_and_o
 
         def shut_down(**headers: str) -> int:
             sent = {name.replace("_", "-"): value for name, value in headers.items()}
-            return requests.post(f"{flower.address}/api/worker/shutdown/nobody", headers=sent, timeout=10).status_code
+            return requests.post(
+                f"{flower.address}/api/worker/shutdown/nobody", headers=sent, timeout=PATIENCE_SECONDS
+            ).status_code
 
         assert shut_down(Sec_Fetch_Site="same-origin") == own_page
         assert shut_down() == 401
@@ -93,7 +95,7 @@ def test_without_authentication_only_its_own_pages_on_this_machine_may_act_and_o
 @pytest.mark.parametrize("options", [("--address=0.0.0.0",), ("--address=::",), ("--address=",)])
 def test_flower_is_not_exposed_without_authentication(options: tuple[str, ...], mongodb: Any) -> None:
     refused = start_celery("flower", "--port=0", *options)
-    _, errors = refused.communicate(timeout=60)
+    _, errors = refused.communicate(timeout=PATIENCE_SECONDS)
     assert refused.returncode == 1
     assert "--basic_auth=name:password" in errors
     assert "Traceback" not in errors
@@ -113,4 +115,4 @@ def test_exposed_flower_asks_who_it_is(tmp_path: Path, database: Any) -> None:
         assert wait_for(status, "Flower to answer") == 401
     finally:
         flower.process.terminate()
-        flower.process.wait(40)
+        flower.process.wait(PATIENCE_SECONDS)

@@ -15,7 +15,7 @@ from monitoring.connection import monitor_connection
 from monitoring.outbox import Outbox
 from monitoring.store import EVENTS
 from tests.tasks.test_worker import host_and_port
-from tests.workers import wait_for
+from tests.workers import PATIENCE_SECONDS, wait_for
 
 EXCHANGE = "celeryev"
 MOST = 50
@@ -61,11 +61,11 @@ def test_what_has_nothing_to_say_sends_nothing_and_what_breaks_stops_nobody(hear
     outbox = Outbox(EXCHANGE, "json")
     outbox.put(lambda: None)
     outbox.put(lambda: {"n": object()})
-    assert outbox.flush(10)
+    assert outbox.flush(PATIENCE_SECONDS)
     put(outbox, 1)
     wait_for(heard, "the event after them")
     assert heard() == [{"n": 1}]
-    assert outbox.flush(10)  # what was dropped is counted by then
+    assert outbox.flush(PATIENCE_SECONDS)  # what was dropped is counted by then
 
 
 def lost(between: Forwarder, database: Database[dict[str, Any]]) -> None:
@@ -96,7 +96,7 @@ def test_with_the_store_away_the_oldest_are_dropped_and_counted_and_the_rest_is_
     assert not outbox.flush(0.1)
     between.restore()
     database.command("collMod", EVENTS, validator={})
-    assert outbox.flush(30)
+    assert outbox.flush(PATIENCE_SECONDS)
     wait_for(lambda: heard()[-1]["n"] == 10 * MOST - 1, "the newest event")
     dropped = wait_for(lambda: database["counters"].find_one({"_id.name": "monitor_dropped"}), "the count")["n"]
     assert len({event["n"] for event in heard()}) == 1 + 10 * MOST - dropped

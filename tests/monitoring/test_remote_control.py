@@ -17,13 +17,15 @@ from jobs.life import Status
 from jobs.retry import retry
 from jobs.store import store
 from jobs.submit import Order, submit, submit_many
-from tests.monitoring.watching import celery, celery_at_once, start_celery
+from tests.monitoring.watching import celery, celery_at_once, start_celery, wait_for_nodes
 from tests.tasks.conftest import StartWorker
 from tests.tasks.test_worker import host_and_port
-from tests.workers import Worker, finished, wait_for
+from tests.workers import PATIENCE_SECONDS, Worker, finished, wait_for
 
 WRITING = "/api/generation/topic"
 MAKING_VIDEOS = "/api/videos"
+CONTROL = ("control", "--timeout", "10")
+"""These commands are not given again until somebody answers, so they wait for that longer than Celery's one second."""
 
 
 def article(topic: str = "Bees") -> Order:
@@ -51,8 +53,7 @@ def test_three_workers_on_one_host_are_three_nodes(queues: Any, database: Any, t
         workers = [Worker(tmp_path / f"{n}.log", "articles") for n in range(3)]
         for worker in workers:
             started.enter_context(worker)
-        said = celery("status")
-    assert "3 nodes online." in said
+        said = wait_for_nodes(3)
     assert len({line.split(":")[0] for line in said.splitlines() if line.startswith("->")}) == 3
 
 
@@ -81,10 +82,10 @@ def test_a_pool_grows_and_shrinks_and_as_many_jobs_run(start_worker: StartWorker
         service.behave(wait_seconds=600)
         worker = start_worker("articles", options=("-c", "1"), AI_SERVICE_URL=service.address)
         jobs = submit_many([article(f"Bees {n}") for n in range(4)])
-        celery("control", "pool_grow", "2")
+        celery(*CONTROL, "pool_grow", "2")
         wait_for(lambda: len(service.received(WRITING)) == 3, "three jobs to run at once", worker)
         assert asked("stats")["pool"]["running"] == 3
-        celery("control", "pool_shrink", "2")
+        celery(*CONTROL, "pool_shrink", "2")
         assert asked("stats")["pool"]["max-concurrency"] == 1
         service.behave()
         for job in jobs:
@@ -94,8 +95,8 @@ def test_a_pool_grows_and_shrinks_and_as_many_jobs_run(start_worker: StartWorker
 @pytest.mark.long
 def test_a_worker_takes_up_a_kind_and_leaves_one_when_it_is_told(start_worker: StartWorker, database: Any) -> None:
     worker = start_worker("articles")
-    assert "no kind 'nonsense'" in celery("control", "add_consumer", "nonsense")
-    celery_at_once(("control", "add_consumer", "images"), ("control", "cancel_consumer", "articles"))
+    assert "no kind 'nonsense'" in celery(*CONTROL, "add_consumer", "nonsense")
+    celery_at_once((*CONTROL, "add_consumer", "images"), (*CONTROL, "cancel_consumer", "articles"))
     wait_for(lambda: "Started consuming from images" in worker.log, "the worker to take images up", worker)
     wait_for(lambda: "Canceling queue articles" in worker.log, "the worker to leave articles", worker)
     left = submit(article())
@@ -106,7 +107,7 @@ def test_a_worker_takes_up_a_kind_and_leaves_one_when_it_is_told(start_worker: S
     waiting = store().get(left.id)
     assert waiting is not None
     assert waiting.status is Status.QUEUED
-    celery("control", "add_consumer", "articles")
+    celery(*CONTROL, "add_consumer", "articles")
     assert finished(left.id, worker).status is Status.COMPLETED
 
 
@@ -117,8 +118,8 @@ def test_a_worker_ends_in_order_when_it_is_told_to(start_worker: StartWorker) ->
         worker = start_worker("articles", AI_SERVICE_URL=service.address)
         job = submit(article())
         wait_for(lambda: service.received(WRITING), "the service to be called", worker)
-        assert "the worker ends" in celery("control", "shutdown")
-        assert worker.process.wait(40) == 0
+        assert "the worker ends" in celery(*CONTROL, "shutdown")
+        assert worker.process.wait(PATIENCE_SECONDS) == 0
     assert finished(job.id, worker).status is Status.COMPLETED
     assert "worker left" in worker.log
 
@@ -186,7 +187,7 @@ def test_with_the_monitors_store_away_jobs_go_on_and_monitoring_comes_back(
     with Forwarder(*host_and_port(mongodb)) as between:
         address = f"mongodb://{between.address}/{database.name}?directConnection=true"
         worker = start_worker("articles", MONITOR_URL=address)
-        assert "1 node online." in celery("status")
+        assert wait_for_nodes(1)
         away(between)
         jobs = submit_many([article(f"Bees {n}") for n in range(20)])
         for job in jobs:
@@ -197,7 +198,7 @@ def test_with_the_monitors_store_away_jobs_go_on_and_monitoring_comes_back(
         between.restore()
         wait_for(lambda: "events are sent again" in worker.log, "the events to come back", worker)
         wait_for(lambda: "the monitor's store answers again" in worker.log, "the remote control to come back", worker)
-        assert "1 node online." in celery("status")
+        assert wait_for_nodes(1)
 
 
 @pytest.mark.long
@@ -209,13 +210,13 @@ def test_a_worker_starts_with_the_monitors_store_away(start_worker: StartWorker,
         assert finished(submit(article()).id, worker).status is Status.COMPLETED
         between.restore()
         wait_for(lambda: "remote commands are heard again" in worker.log, "the remote control to come back", worker)
-        assert "1 node online." in celery("status")
+        assert wait_for_nodes(1)
 
 
 def test_with_the_monitors_store_away_a_command_says_so_in_a_line(queues: Any, environment: Any) -> None:
     environment(MONITOR_URL="mongodb://127.0.0.1:9/pressroom")
     asking = start_celery("inspect", "ping")
-    output, errors = asking.communicate(timeout=60)
+    output, errors = asking.communicate(timeout=PATIENCE_SECONDS)
     assert asking.returncode not in (0, None)
     assert "Could not connect" in output + errors
     assert "Traceback" not in output + errors
@@ -225,7 +226,7 @@ def test_with_the_monitors_store_away_a_command_says_so_in_a_line(queues: Any, e
 def test_an_address_of_the_monitor_that_is_none_stops_a_worker_at_its_start(url: str, environment: Any) -> None:
     environment(MONITOR_URL=url)
     refused = start_celery("worker", "-Q", "articles")
-    _, errors = refused.communicate(timeout=60)
+    _, errors = refused.communicate(timeout=PATIENCE_SECONDS)
     assert refused.returncode != 0
     assert "MONITOR_URL" in errors
     assert "Traceback" not in errors

@@ -22,7 +22,7 @@ from tests.collector import Collector, Span
 from tests.tasks.conftest import StartWorker
 from tests.web.test_process import gunicorn
 from tests.web.test_process import wait_for as wait_for_server
-from tests.workers import finished, wait_for
+from tests.workers import PATIENCE_SECONDS, finished, wait_for
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 REQUEST = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -66,7 +66,7 @@ def order(address: str, traceparent: str | None, **payload: Any) -> str:
         f"{address}/api/jobs",
         json={"type": "articles", "payload": {"topic": "Bees", "wordCount": 60, **payload}},
         headers={"traceparent": traceparent} if traceparent else {},
-        timeout=10,
+        timeout=PATIENCE_SECONDS,
     )
     assert answer.status_code == 202, answer.text
     job_id: str = answer.json()["jobId"]
