@@ -117,8 +117,7 @@ def region_is_right(subject: Subject) -> Iterator[Fault]:
 
 def clocks_agree(subject: Subject) -> Iterator[Fault]:
     """MongoDB decides by its own clock, AWS refuses requests signed at another time, and people read our log."""
-    ours = datetime.now(UTC)
-    off = {name: (theirs - ours).total_seconds() for name, theirs in _clocks(subject).items()}
+    off = _clocks(subject)
     wrong = {name: seconds for name, seconds in off.items() if abs(seconds) > MOST_SECONDS_OFF}
     if wrong and wrong == off and len(off) > 1 and max(off.values()) - min(off.values()) <= MOST_SECONDS_OFF:
         yield Fault(f"this machine's clock is {_off(-off['MongoDB'])}.", "Let it keep time by NTP (timedatectl set-ntp true).")
@@ -127,23 +126,31 @@ def clocks_agree(subject: Subject) -> Iterator[Fault]:
             yield Fault(f"{name}'s clock is {_off(seconds)}, by this machine's.", "Let both keep time by NTP.")
 
 
-def _clocks(subject: Subject) -> dict[str, datetime]:
-    """What time it is, for those who answer now."""
+def _clocks(subject: Subject) -> dict[str, float]:
+    """By how many seconds the clocks of those who answer are fast, be their answers slow."""
     found = {}
+    asked = datetime.now(UTC)
     try:
         with subject.mongodb() as client:
-            found["MongoDB"] = client.admin.command("hello")["localTime"].replace(tzinfo=UTC)
+            said: datetime = client.admin.command("hello")["localTime"].replace(tzinfo=UTC)
+        found["MongoDB"] = seconds_fast(said, asked, datetime.now(UTC))
     except PyMongoError:
         pass  # its own check says so
+    asked = datetime.now(UTC)
     try:
-        said: Any = subject.sqs.get_queue_url(QueueName=subject.expected[0].queue.name)
+        answer: Any = subject.sqs.get_queue_url(QueueName=subject.expected[0].queue.name)
     except ClientError as error:
-        said = error.response
+        answer = error.response
     except (BotoCoreError, QueueError):
         return found
-    if date := said.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date"):
-        found["SQS"] = parsedate_to_datetime(date)
+    if date := answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date"):
+        found["SQS"] = seconds_fast(parsedate_to_datetime(date), asked, datetime.now(UTC))
     return found
+
+
+def seconds_fast(said: datetime, asked: datetime, heard: datetime) -> float:
+    """How fast a clock is at the least (negative: slow) that said this between two moments by ours."""
+    return min((said - asked).total_seconds(), 0.0) or max((said - heard).total_seconds(), 0.0)
 
 
 def _off(seconds: float) -> str:
