@@ -97,7 +97,7 @@ class SqsProxy(HttpProxy):
             self._be("break", actions, times)
 
     def duplicate(self, *, every: int) -> None:
-        """Deliver every n-th message twice: again with the next receive, under the same message id. Not on FIFO queues."""
+        """Deliver every n-th message of a queue twice: with the next receive too, under its message id. Not on FIFO queues."""
         self._copies.every = every
 
     def well(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from threading import Lock
 from time import monotonic
@@ -120,7 +120,7 @@ class Copies:
 
     def __init__(self) -> None:
         self.every = 0
-        self._delivered = 0
+        self._delivered: Counter[str] = Counter()
         self._waiting: dict[str, list[Content]] = defaultdict(list)
         self._lock = Lock()
 
@@ -129,8 +129,8 @@ class Copies:
             if not self.every or queue.endswith(".fifo"):
                 return
             for message in messages:
-                self._delivered += 1
-                if self._delivered % self.every == 0:
+                self._delivered[queue] += 1
+                if self._delivered[queue] % self.every == 0:
                     handle = f"{_original(message['ReceiptHandle'])}#{uuid4().hex}"
                     self._waiting[queue].append({**message, "ReceiptHandle": handle})
 

@@ -13,14 +13,15 @@ from botocore.exceptions import ClientError
 
 from queues.clients import make_client
 from tests.sqs import SqsProxy
-from tests.workers import wait_for
+from tests.workers import PATIENCE_SECONDS, wait_for
 
 FIFO = {"FifoQueue": "true"}
+HANGS = "Read timeout"
 
 
 @pytest.fixture
 def client(sqs_proxy: SqsProxy) -> Any:
-    return make_client("sqs", read_seconds=0.5)
+    return make_client("sqs", read_seconds=PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -181,7 +182,7 @@ def test_every_nth_message_is_delivered_twice_and_the_later_delivery_counts(clie
         (lambda proxy, **of: proxy.fail(503, **of), "ServiceUnavailable"),
         (lambda proxy, **of: proxy.throttle(**of), "ThrottlingException"),
         (lambda proxy, **of: proxy.throttle(code="RequestThrottled", **of), "RequestThrottled"),
-        (lambda proxy, **of: proxy.hang(**of), "Read timeout"),
+        (lambda proxy, **of: proxy.hang(**of), HANGS),
         (lambda proxy, **of: proxy.refuse(**of), "Could not connect|onnection was closed"),
     ],
     ids=["5xx", "throttled", "throttled in SQS's own word", "time-outs", "refused"],
@@ -190,12 +191,13 @@ def test_every_nth_message_is_delivered_twice_and_the_later_delivery_counts(clie
 def test_it_fails_as_told_until_it_is_well_and_does_nothing_meanwhile(
     break_it: Any, says: str, actions: set[str] | None, client: Any, url: str, sqs_proxy: SqsProxy
 ) -> None:
+    unlucky = make_client("sqs", read_seconds=0.5) if says == HANGS else client
     break_it(sqs_proxy, actions=actions)
     with pytest.raises(Exception, match=says):
-        client.send_message(QueueUrl=url, MessageBody="x")
+        unlucky.send_message(QueueUrl=url, MessageBody="x")
     if actions is None:
         with pytest.raises(Exception, match=says):
-            client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+            unlucky.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
         sqs_proxy.well()
     assert held(client, url) == 0
     sqs_proxy.well()
@@ -226,10 +228,12 @@ def test_requests_are_counted_by_action(client: Any, url: str, sqs_proxy: SqsPro
 def test_a_batch_needs_the_permission_of_its_single_action(
     client: Any, url: str, sqs_proxy: SqsProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[str, str, str]] = []
+    asked: list[tuple[str, str]] = []
 
     def allows(access_key: str, action: str, queue: str) -> bool:
-        asked.append((access_key, action, queue))
+        if queue != url.rpartition("/")[2]:
+            return True  # a poll of an earlier test may just come to its end
+        asked.append((access_key, action))
         return action != "DeleteMessage"
 
     monkeypatch.setattr(sqs_proxy, "allows", allows)
@@ -239,8 +243,7 @@ def test_a_batch_needs_the_permission_of_its_single_action(
     with pytest.raises(ClientError) as refused:
         client.delete_message_batch(QueueUrl=url, Entries=entries)
     assert code_of(refused) == "AccessDenied"
-    assert [action for _, action, _ in asked] == ["SendMessage", "ReceiveMessage", "DeleteMessage"]
-    assert {(key, queue) for key, _, queue in asked} == {("laptop", url.rpartition("/")[2])}
+    assert asked == [("laptop", action) for action in ("SendMessage", "ReceiveMessage", "DeleteMessage")]
 
 
 def test_what_is_not_sqs_passes_untouched(sqs_proxy: SqsProxy) -> None:
