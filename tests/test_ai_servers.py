@@ -13,6 +13,7 @@ import requests
 
 from devstack.ai_service import AiService
 from tests.openai_server import KEY, OpenAIServer
+from tests.workers import PATIENCE_SECONDS
 
 ARTICLE: dict[str, Any] = {
     "topic": "Bees",
@@ -27,7 +28,7 @@ ARTICLE: dict[str, Any] = {
 
 
 def _post(url: str, body: Any, **headers: str) -> requests.Response:
-    return requests.post(url, json=body, headers={"Idempotency-Key": "k", **headers}, timeout=10)
+    return requests.post(url, json=body, headers={"Idempotency-Key": "k", **headers}, timeout=PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -46,9 +47,12 @@ def test_the_ai_service_refuses_a_missing_field_key_or_path() -> None:
         url = f"{service.address}/api/generation/topic"
         body = {name: value for name, value in ARTICLE.items() if name != "language"}
         assert "language" in str(_post(url, body).json()["detail"])
-        assert requests.post(url, json=ARTICLE, timeout=10).status_code == 400
+        assert requests.post(url, json=ARTICLE, timeout=PATIENCE_SECONDS).status_code == 400
         assert _post(f"{service.address}/api/generation/poem", ARTICLE).status_code == 404
-        assert requests.post(url, data="{", headers={"Content-Type": "application/json"}, timeout=10).status_code == 422
+        assert (
+            requests.post(url, data="{", headers={"Content-Type": "application/json"}, timeout=PATIENCE_SECONDS).status_code
+            == 422
+        )
 
 
 def test_openais_api_refuses_in_its_own_shape() -> None:
@@ -81,8 +85,8 @@ def test_as_a_program_it_is_told_over_http_what_to_do() -> None:
         url = f"{address}/api/generation/topic"
         assert _post(f"{address}/_control", {"behaviour": {"status": 503, "times": 1}}).ok
         assert [_post(url, ARTICLE).status_code for _ in range(2)] == [503, 200]
-        state = requests.get(f"{address}/_control", timeout=10).json()
+        state = requests.get(f"{address}/_control", timeout=PATIENCE_SECONDS).json()
         assert (state["generations"], state["requests"]) == (1, 2)
         assert _post(f"{address}/_control", {"behaviour": {"mood": "bad"}}).status_code == 422
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0

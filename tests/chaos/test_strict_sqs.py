@@ -67,8 +67,8 @@ def test_a_message_whose_receipt_handle_is_outdated_when_its_job_ends_does_nothi
 ) -> None:
     sqs_proxy.fail(actions={"ChangeMessageVisibility", "ChangeMessageVisibilityBatch"})
     (order,) = orders(1)
-    service.treat(str(order.job_id), wait_seconds=12)  # lease and five seconds are over by then: the message is visible
-    workers = [start_worker("articles", AI_SERVICE_URL=service.address, **SHORT) for _ in range(2)]
+    service.treat(str(order.job_id), wait_seconds=20)  # lease and five seconds are over by then: the message is visible
+    workers = [start_worker("articles", AI_SERVICE_URL=service.address, LEASE_SECONDS="10") for _ in range(2)]
     job = submit(order)
     done = finished(job.id, workers[0])
     sqs_proxy.well()

@@ -18,7 +18,7 @@ from queues.clients import sqs as sqs_client
 from settings import CHECKOUT
 from tests.workers import wait_for
 
-END_SECONDS = 180
+END_SECONDS = 600
 
 
 @pytest.fixture

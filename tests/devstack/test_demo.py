@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from settings import CHECKOUT
-from tests.devstack.running import is_running, until, without_addresses
+from tests.devstack.running import PATIENCE_SECONDS, is_running, until, without_addresses
 
 
 def demo(directory: Path) -> list[str]:
@@ -64,6 +64,6 @@ def test_a_stop_in_the_middle_stops_what_it_started(tmp_path: Path) -> None:
     until(lambda: processes.exists() and "app" in processes.read_text(), output.read_text, process)
     groups = [int(line.split()[1]) for line in processes.read_text().splitlines()]
     os.kill(process.pid, 15)
-    assert process.wait(60) != 0
+    assert process.wait(PATIENCE_SECONDS) != 0
     assert not [group for group in groups if is_running(group)]
     assert "Traceback" not in output.read_text()

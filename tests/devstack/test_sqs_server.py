@@ -10,11 +10,12 @@ import boto3
 import requests
 
 from queues.clients import make_client
+from tests.workers import PATIENCE_SECONDS
 
 
 def test_forty_long_polls_leave_room_for_the_send_that_ends_them(queues: dict[str, str]) -> None:
     url = next(url for name, url in queues.items() if name.endswith("articles"))
-    clients = [make_client("sqs", read_seconds=30) for _ in range(40)]
+    clients = [make_client("sqs", read_seconds=PATIENCE_SECONDS) for _ in range(40)]
     with ThreadPoolExecutor(len(clients)) as threads:
         polls = [threads.submit(client.receive_message, QueueUrl=url, WaitTimeSeconds=20) for client in clients]
         for start in range(0, len(clients), 10):
@@ -25,8 +26,8 @@ def test_forty_long_polls_leave_room_for_the_send_that_ends_them(queues: dict[st
 
 
 def test_a_long_poll_gets_the_next_message_of_a_group_once_the_one_before_is_deleted(queues: dict[str, str]) -> None:
-    client = make_client("sqs", read_seconds=30)
-    poll = {"QueueUrl": next(url for name, url in queues.items() if name.endswith("resumes.fifo")), "WaitTimeSeconds": 10}
+    client = make_client("sqs", read_seconds=PATIENCE_SECONDS)
+    poll = {"QueueUrl": next(url for name, url in queues.items() if name.endswith("resumes.fifo")), "WaitTimeSeconds": 20}
     for body in ("first", "second"):
         client.send_message(QueueUrl=poll["QueueUrl"], MessageBody=body, MessageGroupId="ada", MessageDeduplicationId=body)
     (first,) = client.receive_message(**poll)["Messages"]
@@ -45,12 +46,12 @@ def test_a_file_in_s3_is_read_whole_in_parts_and_by_a_presigned_url(sqs: str) ->
     s3.put_object(Bucket="files", Key="a b/ü+c.bin", Body=body)
     assert s3.get_object(Bucket="files", Key="a b/ü+c.bin", Range="bytes=255-256")["Body"].read() == b"\xff\x00"
     url = s3.generate_presigned_url("get_object", Params={"Bucket": "files", "Key": "a b/ü+c.bin"})
-    assert requests.get(url, timeout=10).content == body
+    assert requests.get(url, timeout=PATIENCE_SECONDS).content == body
 
 
 def test_a_connection_stays_open_between_requests(sqs: str) -> None:
     address = urlsplit(sqs)
-    connection = HTTPConnection(str(address.hostname), address.port, timeout=10)
+    connection = HTTPConnection(str(address.hostname), address.port, timeout=PATIENCE_SECONDS)
     connection.request("GET", "/moto-api/data.json")
     connection.getresponse().read()
     kept = connection.sock
