@@ -53,9 +53,12 @@ class Collector:
         return [span for span in self.spans if span.name == name]
 
     def take(self, body: bytes) -> None:
+        """Keep the spans, each once: who does not hear in time that they have come sends them again."""
+        known = {span.span_id for span in self.spans}
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             about = {each.key: each.value.string_value for each in resource.resource.attributes}
-            self.spans += [_span(about["service.name"], span) for scope in resource.scope_spans for span in scope.spans]
+            told = [_span(about["service.name"], span) for scope in resource.scope_spans for span in scope.spans]
+            self.spans += [span for span in told if span.span_id not in known]
 
 
 def _span(service: str, span: Any) -> Span:

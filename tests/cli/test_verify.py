@@ -47,7 +47,7 @@ def queues_left() -> list[str]:
 
 def databases_left(mongodb: str) -> list[str]:
     with MongoClient[dict[str, Any]](mongodb) as client:
-        return [name for name in client.list_database_names() if "_verify_" in name]
+        return [name for name in client.list_database_names() if name.startswith(f"{os.environ['MONGODB_DATABASE']}_verify_")]
 
 
 def workers_of(directory: Path) -> list[int]:
