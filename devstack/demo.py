@@ -197,7 +197,8 @@ def _environment(port: int) -> dict[str, str]:
     environment = {name: value for name, value in inherited.items() if name not in SHARED or name in kept}
     environment["AI_PROVIDER"] = environment.get("AI_PROVIDER") or "local"
     name = f"demo-{secrets.token_hex(3)}"
-    return environment | {"PORT": str(port), "MONGODB_DATABASE": f"pressroom-{name}", "QUEUE_PREFIX": f"{name}-"}
+    ports = {"PORT": str(port), "FLOWER_PORT": str(free_port())}  # nobody looks at this Flower, and others want its usual port
+    return environment | ports | {"MONGODB_DATABASE": f"pressroom-{name}", "QUEUE_PREFIX": f"{name}-"}
 
 
 def _problem(response: requests.Response) -> str:

@@ -18,6 +18,7 @@ import boto3
 from devstack import mongod, sqs_server
 from devstack.errors import StackError
 from devstack.processes import Processes, read_procfile
+from devstack.server import free_port
 from devstack.stopping import ignore_signals, stop_on_signals
 from devstack.watchdog import Watchdog
 from queues.provision import apply
@@ -132,10 +133,9 @@ def _port() -> int:
 
 def _port_for_flower() -> int:
     """Flower's own port, or any other if somebody has that one: nobody's work depends on Flower."""
-    for port in (FLOWER_PORT, 0):
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)) as free:
-            return int(free.getsockname()[1])
-    return FLOWER_PORT
+    with suppress(OSError), socket.create_server(("127.0.0.1", FLOWER_PORT)):
+        return FLOWER_PORT
+    return free_port()
 
 
 def _delete_data(home: Path) -> None:
