@@ -15,7 +15,7 @@ from typing import Any
 
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.write_concern import WriteConcern
 
 from jobs.database import Document, available, database
@@ -99,7 +99,12 @@ class JobStore(StartAndEnd):
         inserted = {document["_id"]: self._at(now, document, by) for document, by in documents}
         try:
             with available():
-                self._jobs.insert_many(list(inserted.values()), ordered=False)
+                if len(inserted) == 1:
+                    self._jobs.insert_one(next(iter(inserted.values())))
+                else:
+                    self._jobs.insert_many(list(inserted.values()), ordered=False)
+        except DuplicateKeyError:  # of the one
+            return {}
         except BulkWriteError as error:
             for fault in error.details["writeErrors"]:
                 if fault["code"] != DUPLICATE_KEY:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from time import time
 from typing import Any
 
 from celery.app.events import Events
 from celery.events.dispatcher import EventDispatcher
+from celery.events.event import group_from
+from celery.utils.time import utcoffset
 
 from monitoring.connection import monitor_connection
 from monitoring.outbox import Event, Outbox, outbox
@@ -29,6 +32,15 @@ class Dispatcher(EventDispatcher):
     @property
     def outbox(self) -> Outbox:
         return outbox(self.exchange.name, self.serializer)
+
+    def send(self, type: str, blind: bool = False, **fields: Any) -> None:
+        """Say that something happened, now. The event is made on the outbox's thread: three are sent for each task."""
+        if self.enabled and (not self.groups or group_from(type) in self.groups):
+            clock = None if blind else self.clock.forward()
+            self.outbox.put(partial(self._made, type, fields | {"timestamp": time(), "clock": clock}))
+
+    def _made(self, type: str, fields: dict[str, Any]) -> Event:
+        return {"hostname": self.hostname, "utcoffset": utcoffset(), "pid": self.pid, **fields, "type": type}
 
     def send_verdict(self, find: Verdict) -> None:
         """Send what `find` says, asked on the outbox's thread: it may take its time."""

@@ -39,12 +39,17 @@ class Hold:
     def __init__(self, job_id: str, token: str, *, max_seconds: float) -> None:
         self.job_id = job_id
         self.token = token
-        self.deadline = monotonic() + max_seconds
+        self._max_seconds = max_seconds
+        self.start_clock()
         self.changed = Event()
         """Set once the hold has ended: whoever waits should look."""
         self._lock = Lock()
         self._phase = Phase.FREE
         self._end: str | None = None
+
+    def start_clock(self) -> None:
+        """The attempt has its longest time from now on."""
+        self.deadline = monotonic() + self._max_seconds
 
     @property
     def end(self) -> str | None:

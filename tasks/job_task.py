@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+SLOT_SECONDS = 0.2
+"""How often a job that waits for a slot looks whether it may still have it."""
 KEPT_MESSAGE_SECONDS = 900
 """A job that waits longer than this lets its message go, and the relay sends another."""
 
@@ -97,12 +99,12 @@ class JobTask(Task):
         self.request.retries = claimed.attempts - 1  # what Celery's own tasks know it by
         hold = Hold(claimed.id, token, max_seconds=self.kind.max_seconds)
         with structlog.contextvars.bound_contextvars(**claimed.log_context()), self._keeping(claimed, hold, delivery):
-            return self._attempt(Run(claimed, hold), delivery)
+            return self._attempt(Run(claimed, hold), hold, delivery)
 
     @contextmanager
     def _keeping(self, job: Job, hold: Hold, delivery: Delivery) -> Iterator[None]:
         """Have the beat keep the lease, and end the attempt where it runs too long."""
-        slot, began = current_slot(), monotonic()
+        slot = current_slot()
 
         def time_out() -> None:
             Thread(target=self._time_out, args=(job, hold.token, delivery), name="time-out", daemon=True).start()
@@ -111,20 +113,22 @@ class JobTask(Task):
 
         with beat().keeping(Held(job, hold, delivery, time_out)):
             yield
-        deliveries().ran(self.kind.name, monotonic() - began)
 
     def _time_out(self, job: Job, token: str, delivery: Delivery) -> None:
         self._conclude(job, token, delivery, TimedOut())
         if self.kind.fifo:  # whoever goes through the group may hang
             self._settle(delivery, Visible(0))
 
-    def _attempt(self, run: Run, delivery: Delivery) -> str:
-        log.info("job started", worker=self.request.hostname)
+    def _attempt(self, run: Run, hold: Hold, delivery: Delivery) -> str:
         try:
             with self._traced(run.job, delivery):
+                self._enter_slot(hold)
+                run.began = monotonic()
+                log.info("job started", worker=self.request.hostname)
                 made = self._make(run)
                 self._leave_slot()
                 self._record(run, made)
+                deliveries().ran(self.kind.name, monotonic() - run.began)
         except NotNow as error:
             self._park(run, delivery, error)
             raise Ignore from None
@@ -162,6 +166,17 @@ class JobTask(Task):
         except Exception:  # however the attempt ends, what it used is the job's
             patiently(partial(spending().account, run.job.id))
             raise
+
+    def _enter_slot(self, hold: Hold) -> None:
+        """Where runs are short, some jobs are claimed a moment before there is a slot for them.
+
+        Raises:
+            LeaseLost, HandedBack, Cancelled, TimedOut: it came to nothing.
+        """
+        slot = current_slot()
+        while slot is not None and not slot.enter(SLOT_SECONDS):
+            hold.check()
+        hold.start_clock()
 
     def _leave_slot(self) -> None:
         """Recording needs no slot. (Whoever goes through a group begins with its next job, and keeps it.)"""

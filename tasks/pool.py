@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from enum import Enum
 from queue import Empty, SimpleQueue
 from threading import Condition, Semaphore, Thread, Timer, local
 from typing import Any
@@ -21,7 +23,7 @@ from celery.concurrency.base import BasePool, apply_target
 from celery.signals import worker_shutting_down
 from celery.worker import state
 
-from queues.deliveries import deliveries
+from queues.deliveries import AT_EACH_END, deliveries
 from tasks.leaving import leave
 
 log = structlog.get_logger()
@@ -32,17 +34,31 @@ RETURN_SECONDS = 5
 """How long a slot that was written off has to come back before it counts as gone: most attempts look every second or so whether
 they may go on."""
 
-RECORDING = 8
-"""So many jobs at most are recorded beside those that are in the slots."""
+CLAIMING = RECORDING = AT_EACH_END
+"""So many jobs at most are claimed, and so many recorded, beside those whose handlers run."""
 
 Work = Callable[[], None]
 
 
+class Stage(Enum):
+    """Where a thread is with its job."""
+
+    CLAIMING = "claiming"
+    RUNNING = "running"
+    """It has the slot."""
+    RECORDING = "recording"
+
+
 class Slot:
-    """The place that a job has while its handler runs."""
+    """The place that a job has while its handler runs. Before it enters and after it has left, it takes none from others."""
 
     def __init__(self, pool: TaskPool) -> None:
         self._pool = pool
+        self.stage = Stage.CLAIMING
+
+    def enter(self, seconds: float) -> bool:
+        """Take the place, waiting for it so long at most; whether it is taken. Who has it keeps it."""
+        return self.stage is Stage.RUNNING or self._pool.enter_slot(self, seconds)
 
     def leave(self) -> None:
         """The handler is done: another job may have the place, while this thread records what was made."""
@@ -70,16 +86,19 @@ class TaskPool(BasePool):
     def __init__(self, limit: int | None = None, **options: Any) -> None:
         super().__init__(limit, **options)
         self._work: SimpleQueue[Work | None] = SimpleQueue()
+        self._may_begin = Semaphore(CLAIMING)
+        """So many more threads may begin with a job: one for each slot, and those beside."""
         self._free = Semaphore(0)
+        """The slots that nobody has."""
         self._names = itertools.count(1)
         self._changed = Condition()
-        self._busy: set[Slot] = set()
+        self._at: dict[Slot, Stage] = {}
+        """Where each thread that has a job is with it."""
         self._written_off: set[Slot] = set()
-        self._recording = 0
         self._is_abandoned = False
 
     def on_start(self) -> None:
-        for _ in range(RECORDING):
+        for _ in range(CLAIMING + RECORDING):
             self._add_thread()
         for _ in range(self.limit):
             self._add_slot()
@@ -118,7 +137,7 @@ class TaskPool(BasePool):
     def count_busy(self) -> int:
         """How many jobs are worked on, without those whose slots were written off; none after `terminate_job`."""
         with self._changed:
-            return 0 if self._is_abandoned else len(self._busy - self._written_off) + self._recording
+            return 0 if self._is_abandoned else len(self._at) - len(self._written_off)
 
     def terminate_job(self, pid: int, signal: int | None = None) -> None:
         """A cold shutdown (SIGQUIT, Ctrl-C twice): the process ends without waiting for what runs.
@@ -127,19 +146,25 @@ class TaskPool(BasePool):
         """
         self._is_abandoned = True
 
+    def enter_slot(self, slot: Slot, seconds: float) -> bool:
+        """Give the place to a claimed job, once there is one; whether there was, within `seconds`."""
+        if not self._free.acquire(timeout=seconds):
+            return False
+        self._reach(slot, Stage.RUNNING)
+        return True
+
     def leave_slot(self, slot: Slot) -> None:
         """Give another job the place of a job whose handler is done."""
-        with self._changed:
-            self._busy.discard(slot)
-            self._recording += 1
-            self._restore(slot)
-        _this_thread.slot = None
+        if slot.stage is not Stage.RUNNING:
+            return
+        self._reach(slot, Stage.RECORDING)
         self._free.release()
+        self._may_begin.release()
 
     def write_off(self, slot: Slot) -> None:
         """Count on `slot` no more until what it does now has ended. A slot that does nothing is not written off."""
         with self._changed:
-            if slot not in self._busy or slot in self._written_off:
+            if self._at.get(slot) is not Stage.RUNNING or slot in self._written_off:
                 return
             self._written_off.add(slot)
             self._tell_written_off()
@@ -156,28 +181,36 @@ class TaskPool(BasePool):
         deliveries().set_written_off(len(self._written_off))
         self._changed.notify_all()
 
-    def _restore(self, slot: Slot) -> None:
-        if slot in self._written_off:
-            self._written_off.discard(slot)
-            self._tell_written_off()
-            log.info("a slot that was written off is back")
+    def _reach(self, slot: Slot, stage: Stage | None) -> None:
+        """Go on to this stage; None: the job is over."""
+        with self._changed:
+            if stage is None:
+                del self._at[slot]
+            else:
+                self._at[slot] = slot.stage = stage
+            if slot in self._written_off:
+                self._written_off.discard(slot)
+                self._tell_written_off()
+                log.info("a slot that was written off is back")
+            self._changed.notify_all()
 
     def _add_slot(self) -> None:
         self._add_thread()
         self._free.release()
+        self._may_begin.release()
 
     def _add_thread(self) -> None:
         Thread(target=self._serve, name=f"slot-{next(self._names)}", daemon=True).start()
 
     def _serve(self) -> None:
         while True:
-            self._free.acquire()
+            self._may_begin.acquire()
             work = self._work.get()
-            if work is None:  # the slot goes, and this thread with it
+            if work is None:  # a slot goes, and this thread with it
+                self._free.acquire()
                 return
             slot = _this_thread.slot = Slot(self)
-            with self._changed:
-                self._busy.add(slot)
+            self._reach(slot, Stage.CLAIMING)
             try:
                 work()
             except BaseException:
@@ -186,24 +219,21 @@ class TaskPool(BasePool):
                 self._be_free(slot)
 
     def _be_free(self, slot: Slot) -> None:
-        """The job is over, in its slot still, or after its handler left it."""
-        has_slot = current_slot() is slot
+        """The job is over, at whatever stage."""
         _this_thread.slot = None
-        with self._changed:
-            if has_slot:
-                self._busy.discard(slot)
-                self._restore(slot)
-            else:
-                self._recording -= 1
-            self._changed.notify_all()
-        if has_slot:
+        stage = slot.stage
+        self._reach(slot, None)
+        if stage is Stage.RUNNING:
             self._free.release()
+        if stage is not Stage.RECORDING:
+            self._may_begin.release()
 
     def _get_info(self) -> dict[str, Any]:
         info: dict[str, Any] = super()._get_info()
+        with self._changed:
+            stages = Counter(self._at.values())
         return info | {
-            "running": len(self._busy),
-            "recording": self._recording,
+            **{stage.value: stages[stage] for stage in Stage},
             "waiting": self._work.qsize(),
             "written-off": len(self._written_off),
         }

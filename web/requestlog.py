@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from time import monotonic
 from urllib.parse import quote
 from uuid import uuid4
@@ -38,7 +39,14 @@ def _begin() -> None:
 
 def _end(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
-    milliseconds = round((monotonic() - g.began) * 1000, 1)
-    # quoted: a path may hold line ends, and a line of log is one line
-    log.info("request", method=request.method, path=quote(request.path), status=response.status_code, ms=milliseconds)
+    said = {
+        "method": request.method,
+        "path": quote(request.path),  # it may hold line ends, and a line of log is one line
+        "status": response.status_code,
+        "ms": round((monotonic() - g.began) * 1000, 1),
+    }
+    if response.is_streamed:  # its end may be hours away
+        log.info("request", **said)
+    else:  # whoever asked need not wait for the line
+        response.call_on_close(partial(log.info, "request", **said))
     return response

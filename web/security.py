@@ -47,8 +47,8 @@ def _protect(response: Response) -> Response:
         response.headers.setdefault("Referrer-Policy", "same-origin")
     if is_https():
         response.headers.setdefault("Strict-Transport-Security", HTTPS_ONLY)
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
+    present = {name.lower() for name, _ in response.headers}
+    response.headers.extend((name, value) for name, value in HEADERS.items() if name.lower() not in present)
     return response
 
 

@@ -39,8 +39,10 @@ class Hung:
 
     def _hang(self, leaves: bool) -> None:
         slot = current_slot()
-        if slot is not None and leaves:
-            slot.leave()
+        if slot is not None:
+            slot.enter(PATIENCE_SECONDS)
+            if leaves:
+                slot.leave()
         self._slots.put(slot)
         self.released.wait()
 
