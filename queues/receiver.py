@@ -34,6 +34,8 @@ BACKOFF_MOST_LEASES = 0.5
 """The longest wait between two tries, in leases: a loop that waits SQS out is never taken for a stuck one."""
 ROOM_SECONDS = 1
 """How often a receiver without room, or with its queue paused, looks again."""
+YIELD_SECONDS = 0.001
+"""After a receive that was not full: to ask again takes as long of the interpreter, and who waits for what came wants it."""
 UNKNOWN_VERSION_SECONDS = 30
 """A message of a newer release comes again after this time, for a worker of that release."""
 
@@ -127,6 +129,8 @@ class Receiver:
         self._succeed(messages)
         for message in self._still_wanted(queue, messages):
             self._take(queue, message)
+        if 0 < len(messages) < most:
+            self._stopped.wait(YIELD_SECONDS)
         return len(messages)
 
     def _still_wanted(self, queue: Queue, messages: list[Message]) -> list[Message]:

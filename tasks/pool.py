@@ -1,9 +1,10 @@
 """The pool: dozens of slots in one process, on daemon threads.
 
 A job waits for its AI provider nearly all of its time, so a slot needs a thread and not a process. A slot is a place for one
-handler; while what it made is recorded, the next job may have the place, so there are a few threads more than slots. They are
-daemons: one that hangs can't keep its process from ending. Its slot can be written off: then the process takes a job less at a
-time, until the thread comes back; with a quarter of its slots gone the worker drains and ends, for its host to start it anew.
+handler: a job is claimed before it has one, and while what it made is recorded the next may have the place, so there are some
+threads more than slots. They are daemons: one that hangs can't keep its process from ending. Its slot can be written off: then
+the process takes a job less at a time, until the thread comes back; with a quarter of its slots gone the worker drains and
+ends, for its host to start it anew.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import pytest
 from queues import steps
 from queues.clients import QueueError
 from queues.deliveries import SURPLUS, Delete, Deliveries, Delivery, Leave, Visible
+from queues.limits import BATCH_MESSAGES
 from queues.queue import Message, Outgoing, Queue, queue_for
 from queues.settling import Settler
 from queues.steps import Step
@@ -204,22 +205,22 @@ def test_settlements_of_the_same_moment_share_requests(queues: Any, sqs_proxy: S
 def test_while_runs_are_short_there_is_room_for_some_that_wait(held: Deliveries) -> None:
     held.set_capacity(2)
     assert held.wait_for_room(0, "articles") == 2
-    held.ran("articles", 0.05)
+    held.ran("articles", 0.03)
     assert held.wait_for_room(0, "articles") == 2 + SURPLUS
     for n in range(2 + SURPLUS):
         arrive(held, str(n))
     assert held.wait_for_room(0, "articles") == 0
 
 
-def test_a_surplus_is_filled_up_once_half_of_it_is_used(held: Deliveries) -> None:
+def test_a_surplus_is_filled_up_once_there_is_room_for_ten(held: Deliveries) -> None:
     held.set_capacity(2)
-    held.ran("articles", 0.05)
+    held.ran("articles", 0.03)
     waiting = [arrive(held, str(n)) for n in range(2 + SURPLUS)]
-    for delivery in waiting[: SURPLUS // 2 - 1]:
+    for delivery in waiting[: BATCH_MESSAGES - 1]:
         held.settle(delivery.tag)
         assert held.wait_for_room(0, "articles") == 0
     held.settle(waiting[-1].tag)
-    assert held.wait_for_room(0, "articles") == SURPLUS // 2
+    assert held.wait_for_room(0, "articles") == BATCH_MESSAGES
 
 
 def test_no_more_wait_than_the_slots_do_within_a_second(held: Deliveries) -> None:

@@ -15,7 +15,7 @@ from devstack.ai_service import AiService
 from devstack.forwarder import Forwarder
 from jobs.life import Status
 from jobs.store import store
-from jobs.submit import Order, submit
+from jobs.submit import Order, submit, submit_many
 from queues.deliveries import Delivery
 from queues.queue import Message, queue_for
 from queues.wire import JobMessage
@@ -64,6 +64,30 @@ def test_a_call_under_way_gets_its_time_to_end_and_is_recorded(start_worker: Sta
         assert leaving.process.wait(PATIENCE_SECONDS) == 0
     assert history(database, job.id) == ["submit", "claim", "complete"]
     assert '"finished": 1' in leaving.log
+
+
+def test_jobs_claimed_before_there_is_a_slot_for_them_ask_nobody_and_go_to_another_worker(
+    start_worker: StartWorker, database: Any
+) -> None:
+    with AiService() as service:
+        slots = {"options": ("-c", "4"), "AI_SERVICE_URL": service.address}
+        leaving = start_worker("articles", SHUTDOWN_GRACE_SECONDS="0.5", **slots)
+        for _ in range(3):  # short runs: from now on some are claimed before their time
+            finished(submit(ARTICLE).id, leaving)
+        service.behave(wait_seconds=600)
+        ids = [job.id for job in submit_many([ARTICLE] * 12)]
+        wait_for(lambda: database.jobs.count_documents({"status": "processing"}) > 4, "more claims than slots", leaving)
+        wait_for(lambda: len(service.received("/api/generation/topic")) >= 3 + 4, "four calls", leaving)
+        assert leaving.stop(signal.SIGTERM) == 0
+        assert len(service.received("/api/generation/topic")) == 3 + 4
+        service.behave()
+        other = start_worker("articles", **slots)
+        ended = [finished(job_id, other) for job_id in ids]
+        assert {(job.status, job.attempts, job.crashes) for job in ended} == {(Status.COMPLETED, 1, 0)}
+        assert service.generations == 3 + 12
+    stories = [history(database, job_id) for job_id in ids]
+    assert sum(verbs == ["submit", "claim", "hand_back", "claim", "complete"] for verbs in stories) > 4
+    assert leaving.log.count("job started") == 3 + 4 + 12  # of both workers
 
 
 def test_a_call_that_outlasts_the_grace_is_handed_back(start_worker: StartWorker, database: Any) -> None:

@@ -26,6 +26,8 @@ def lines(environment: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[Line
 
 def test_a_request_is_one_line_found_by_the_id_of_its_answer(lines: Lines) -> None:
     answer = create_app().test_client().get("/healthz")
+    assert lines() == [], "nobody waits for the line"
+    answer.close()
     (line,) = lines()
     assert (line["method"], line["path"], line["status"]) == ("GET", "/healthz", 200)
     assert line["ms"] >= 0
@@ -41,14 +43,15 @@ def test_a_senders_id_is_kept_where_it_can_be_logged(lines: Lines) -> None:
 
 
 def test_a_path_with_line_ends_is_still_one_line(lines: Lines) -> None:
-    create_app().test_client().get("/a%0Alevel=error")
+    create_app().test_client().get("/a%0Alevel=error").close()
     (line,) = lines()
     assert line["path"] == "/a%0Alevel%3Derror"
 
 
 def test_lines_of_a_request_name_its_job_and_the_next_requests_lines_do_not(lines: Lines, database: Any, queues: Any) -> None:
     client = create_app().test_client()
-    job_id = client.post("/api/content/generate", json={"topic": "Bees"}).get_json()["jobId"]
-    client.get("/healthz")
+    with client.post("/api/content/generate", json={"topic": "Bees"}) as answer:
+        job_id = answer.get_json()["jobId"]
+    client.get("/healthz").close()
     requests = [line for line in lines() if line["event"] == "request"]
     assert [line.get("job_id") for line in requests] == [job_id, None]
