@@ -16,7 +16,7 @@ from jobs.expressions import NOW, expr, later, literal
 from jobs.gathering import Gathering
 from jobs.life import MOST_CRASHES, WAITING, Status
 from jobs.pace import Pace
-from jobs.verbs import Verbs, names
+from jobs.verbs import BY_ID, Verbs, names
 
 LOST_LEASE: list[Document] = [
     {"$eq": ["$status", Status.PROCESSING.value]},
@@ -116,42 +116,66 @@ class StartAndEnd(Verbs):
         return [claimed.get(claim.token) for claim in claims]
 
     def _claim_alike(self, claims: list[Claim]) -> list[Job]:
-        """The jobs claimed, of these claims of a kind. Where two want the same job, the first gets it."""
-        first = claims[0]
-        ids = [claim.job_id for claim in claims]
-        token = of_each("$_id", ids, [claim.token for claim in claims])
-        worker = of_each("$_id", ids, [claim.worker for claim in claims])
-        is_ours = {"$eq": ["$lease.token", token]}
-        is_waiting = {"$in": ["$status", names(WAITING)]}
+        """The jobs claimed, of these claims of a kind. Where two want the same job, the first gets it.
+
+        Nearly every claim is of a job that waits, so that is tried first, by itself: one write for all cases takes MongoDB
+        a sixth longer.
+        """
+        claimed = self._start(claims)
+        tokens = {job.lease.token for job in claimed if job.lease is not None}
+        if missed := [claim for claim in claims if claim.token not in tokens]:
+            claimed += self._go_on(missed)
+        return claimed
+
+    def _start(self, claims: list[Claim]) -> list[Job]:
+        """Begin an attempt of the jobs that wait, and may start."""
         is_due = {"$lte": [{"$ifNull": ["$not_before", NOW]}, NOW]}
         is_in_time = {"$or": [{"$ne": ["$started_at", None]}, {"$gt": [{"$ifNull": ["$expires_at", later(1)]}, NOW]}]}
-        can_start = {"$and": [is_waiting, is_due, is_in_time, {"$lt": ["$attempts", "$max_attempts"]}]}
-        is_lost = {"$and": [*LOST_LEASE, SURVIVES_A_CRASH]}
-        can_run = {"$or": [can_start, is_lost]} if first.takes_over else can_start
         guard = {
-            "kind": first.kind,
-            "seq": first.seq,
-            **expr({"$or": [is_ours, {"$and": [{"$eq": ["$cancel_requested", None]}, can_run]}]}),
+            "status": {"$in": names(WAITING)},
+            "cancel_requested": None,
+            **expr({"$and": [is_due, is_in_time, {"$lt": ["$attempts", "$max_attempts"]}]}),
         }
-        changes = {
-            "attempts": {"$add": ["$attempts", {"$cond": [is_waiting, 1, 0]}]},
-            "crashes": {"$add": ["$crashes", {"$cond": [{"$or": [is_waiting, is_ours]}, 0, 1]}]},
-            "lease": {"token": token, "worker": worker, "expires_at": later(self._pace.lease)},
-            "message_id": {"$ifNull": [of_each("$_id", ids, [claim.message_id for claim in claims]), "$message_id"]},
+        changes = {"attempts": {"$add": ["$attempts", 1]}, "started_at": {"$ifNull": ["$started_at", NOW]}}
+        return self._take(claims, guard, changes)
+
+    def _go_on(self, claims: list[Claim]) -> list[Job]:
+        """Take the jobs over whose lease ran out; those that are claimed with the same token already are left as they are."""
+        token = of_each("$_id", [claim.job_id for claim in claims], [claim.token for claim in claims])
+        is_ours = {"$eq": ["$lease.token", token]}
+        is_lost = {"$and": [{"$eq": ["$cancel_requested", None]}, *LOST_LEASE, SURVIVES_A_CRASH]}
+        guard = {
+            "status": Status.PROCESSING.value,
+            **expr({"$or": [is_ours, is_lost]} if claims[0].takes_over else is_ours),
+        }
+        return self._take(claims, guard, {"crashes": {"$add": ["$crashes", {"$cond": [is_ours, 0, 1]}]}})
+
+    def _take(self, claims: list[Claim], guard: Document, changes: Document) -> list[Job]:
+        """Put the jobs of these claims that fit `guard` under their leases."""
+        ids = [claim.job_id for claim in claims]
+
+        def each(values: list[Any]) -> Document:
+            return of_each("$_id", ids, values)
+
+        tokens = [claim.token for claim in claims]
+        worker = each([claim.worker for claim in claims])
+        guard = guard | {"kind": claims[0].kind, "seq": claims[0].seq}
+        changes = changes | {
+            "lease": {"token": each(tokens), "worker": worker, "expires_at": later(self._pace.lease)},
+            "message_id": {"$ifNull": [each([claim.message_id for claim in claims]), "$message_id"]},
             "dispatch": {"again": 0},  # it was heard of; the rest of the dispatch stays
-            "started_at": {"$ifNull": ["$started_at", NOW]},
             "not_before": None,
             "waiting_for": None,
-            "progress": {"percent": "$progress.percent", "stage": "Started"},
+            "progress": {"stage": "Started"},  # the percentage stays
         }
         note = {"worker": worker}
         if len(claims) == 1:
-            claimed = self._write("claim", {"_id": first.job_id} | guard, changes, note)
+            claimed = self._write("claim", guard | {"_id": ids[0]}, changes, note)
             return [claimed] if claimed else []
-        is_claimed = {"_id": {"$in": ids}, "lease.token": {"$in": [claim.token for claim in claims]}}
         with available():
-            self._jobs.update_many(self._guard("claim", {"_id": {"$in": ids}} | guard), self._pipeline("claim", changes, note))
-            return [Job.from_document(document) for document in self._jobs.find(is_claimed)]
+            self._jobs.update_many(guard | {"_id": {"$in": ids}}, self._pipeline("claim", changes, note), hint=BY_ID)
+            found = self._jobs.find({"_id": {"$in": ids}, "lease.token": {"$in": tokens}}, hint=BY_ID)
+            return [Job.from_document(document) for document in found]
 
     def _complete_all(self, completions: Sequence[Completion]) -> list[bool]:
         tokens = [done.token for done in completions]
@@ -173,7 +197,7 @@ class StartAndEnd(Verbs):
         ids = [done.job_id for done in completions]
         guard = self._guard("complete", {"_id": {"$in": ids}, "lease.token": {"$in": tokens}})
         with available():
-            written = self._jobs.update_many(guard, self._pipeline("complete", changes, None)).matched_count
+            written = self._jobs.update_many(guard, self._pipeline("complete", changes, None), hint=BY_ID).matched_count
             if written == len(completions):
                 return [True] * written
             is_completed = {"_id": {"$in": ids}, "status": Status.COMPLETED.value, "completed_under": {"$in": tokens}}

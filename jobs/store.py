@@ -28,6 +28,7 @@ from jobs.pace import pace
 from jobs.sequence import Ordering
 from jobs.start_and_end import LOST_LEASE, SURVIVES_A_CRASH, StartAndEnd, of_each
 from jobs.verbs import (
+    BY_ID,
     CANCELLED_ERROR,
     UNDISPATCHED,
     WANTS_CANCEL,
@@ -159,7 +160,7 @@ class JobStore(StartAndEnd):
             is_ours: Document = {"_id": {"$in": named}, "dispatch.n": n, "dispatch.by": {"$ne": None}, "lease": None}
             guard = self._guard("mark_sent", is_ours)
             with available():
-                jobs.update_many(guard, [{"$set": self._changes("mark_sent", {"message_id": message_id})}])
+                jobs.update_many(guard, [{"$set": self._changes("mark_sent", {"message_id": message_id})}], hint=BY_ID)
 
     # -- under a lease
 
