@@ -1,16 +1,21 @@
-"""A look at MongoDB that holds for a second: what every job asks for must not cost every job a request."""
+"""A look at MongoDB that holds for a second: what every job asks for must not cost every job a request.
+
+Where nobody may wait for a look, a thread keeps looking.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Lock
+from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Generic, TypeVar
 
 from jobs.database import DatabaseUnavailable
 
 HOLDS_SECONDS = 1.0
+KEPT_SECONDS = 2.0
+"""Between two looks of the thread that keeps looking."""
 
 T = TypeVar("T")
 
@@ -23,6 +28,8 @@ class Glance(Generic[T]):
         self._holds_seconds = holds_seconds
         self._seen = at_first
         self._until = 0.0
+        self._forgotten = 0
+        """How often what was seen was forgotten."""
         self._lock = Lock()
 
     def __call__(self) -> T:
@@ -36,4 +43,19 @@ class Glance(Generic[T]):
     def forget(self) -> None:
         """Look again next time: this process has just changed what there is to see."""
         with self._lock:
+            self._forgotten += 1
             self._until = 0.0
+
+    def keep(self) -> None:
+        """From now on look every two seconds, on a thread. With MongoDB away, whoever asks looks himself."""
+        self._holds_seconds = max(self._holds_seconds, KEPT_SECONDS * 1.5)
+        Thread(target=self._keep_looking, name="glance", daemon=True).start()
+
+    def _keep_looking(self) -> None:
+        waiting = Event()
+        while not waiting.wait(KEPT_SECONDS):
+            with suppress(DatabaseUnavailable):
+                forgotten, seen = self._forgotten, self._look()
+                with self._lock:
+                    if forgotten == self._forgotten:  # or it may have been read before the change
+                        self._seen, self._until = seen, monotonic() + self._holds_seconds

@@ -85,6 +85,10 @@ class Outages:
         """The outages by provider, as they were within the last second; with MongoDB away, as they were seen last."""
         return self._seen()
 
+    def keep_known(self) -> None:
+        """From now on they are looked at before anybody asks: as they were within the last two seconds."""
+        self._seen.keep()
+
     def open(self, provider: str, reason: str, kinds: frozenset[str]) -> Outage:
         """A probe has failed: nobody asks the provider before the next. An outage that is known already stays as it is."""
         fresh: Document = {

@@ -90,6 +90,12 @@ class Pauses:
         """Whether to receive nothing from the kind's queue. At most one request a second, however often it is asked."""
         return kind in self.known()
 
+    def keep_known(self) -> None:
+        """From now on pauses are looked at before anybody asks, as they were within the last two seconds: a message that has
+        come waits for nothing."""
+        self._outages.keep_known()
+        self._seen.keep()
+
     def _for_outage(self) -> dict[str, Pause]:
         outage = self._outages.known().get(settings().provider_name)
         if outage is None or outage.seconds_left < -self._pace.overdue:

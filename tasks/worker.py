@@ -103,6 +103,7 @@ def look_after_deliveries(sender: Any, **_: Any) -> None:
     gc.collect()
     gc.freeze()  # what was imported stays: no collection need look at it again
     kinds = sender.app.amqp.queues.consume_from  # add_consumer and cancel_consumer change it
+    pauses().keep_known()
     beat().start()  # what waits for its claim is kept invisible too, be it the first
     liveness.start(sender.hostname, lambda: sender.pool.limit)
     _ending.append(start_in_background(kinds, also=[probe_due, wake_affordable], stands_back=True))
