@@ -34,8 +34,9 @@ BACKOFF_MOST_LEASES = 0.5
 """The longest wait between two tries, in leases: a loop that waits SQS out is never taken for a stuck one."""
 ROOM_SECONDS = 1
 """How often a receiver without room, or with its queue paused, looks again."""
-YIELD_SECONDS = 0.001
-"""After a receive that was not full: to ask again takes as long of the interpreter, and who waits for what came wants it."""
+YIELD_SECONDS = 0.006
+"""A process that had nothing to do lets what has come be claimed before it asks for more: with both at once the claim takes a
+fifth longer."""
 UNKNOWN_VERSION_SECONDS = 30
 """A message of a newer release comes again after this time, for a worker of that release."""
 
@@ -129,7 +130,7 @@ class Receiver:
         self._succeed(messages)
         for message in self._still_wanted(queue, messages):
             self._take(queue, message)
-        if 0 < len(messages) < most:
+        if 0 < len(messages) < most and len(self._held) <= len(messages):
             self._stopped.wait(YIELD_SECONDS)
         return len(messages)
 

@@ -128,6 +128,8 @@ def _content(body: str) -> dict[str, Any]:
 
 def _out_of_base64(body: str) -> str:
     """kombu's SQS transport packs whole bodies so. No JSON object is base64: it begins with a brace."""
+    if body.startswith("{"):
+        return body
     with suppress(ValueError):
         unpacked = b64decode(body.strip(), validate=True).decode()
         return unpacked if unpacked.startswith("{") else body
