@@ -4,6 +4,7 @@ A request spends its time waiting for MongoDB and SQS, so threads do; each open 
 sleeps. `WEB_CONCURRENCY`, gunicorn's own variable, asks for more processes.
 """
 
+import gc
 import select
 import signal
 from threading import Semaphore, Thread
@@ -91,6 +92,8 @@ def post_worker_init(worker):
     from web import inside  # in the worker only
 
     naming().start()
+    gc.collect()
+    gc.freeze()  # what was imported stays: no collection need look at it again
     leave = signal.getsignal(signal.SIGTERM)
 
     def end_streams_and_leave(number, frame):

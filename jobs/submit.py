@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Any, Literal
@@ -60,9 +60,9 @@ class Order:
         if self.run_at is not None and kind_named(self.kind).fifo:
             raise InvalidPayload(f"{self.kind} are done in the order of their submission: leave the time to start at out.")
 
-    def document(self) -> Document:
+    def document(self, job_id: str | None = None) -> Document:
         made = new_document(
-            job_id=self.job_id or uuid4().hex,
+            job_id=job_id or self.job_id or uuid4().hex,
             kind=self.kind,
             user_id=self.user_id,
             payload=self.payload,
@@ -94,20 +94,22 @@ class _New:
     by: str
 
 
-def submit(order: Order) -> Job:
+def submit(order: Order, *, is_told: bool = False) -> Job:
     """Accept one job. With SQS away it is accepted all the same, its `message_id` None.
 
-    Jobs that several threads submit at the same time are inserted and sent together.
+    Jobs that several threads submit at the same time are inserted and sent together. With `is_told` there is no line of log:
+    the caller's own says it.
 
     Raises:
         DatabaseUnavailable: nothing was accepted, as far as we know.
     """
-    order = replace(order, job_id=order.job_id or uuid4().hex)
-    with span(f"submit {order.kind}", "producer", order.traceparent, job_id=str(order.job_id)):
-        new = _new(order)
+    job_id = order.job_id or uuid4().hex
+    with span(f"submit {order.kind}", "producer", order.traceparent, job_id=job_id):
+        new = _new(order, job_id)
         # those of an ordered kind are inserted in a transaction of their group, which is nobody else's affair
         job = _submissions.ask(new) if new.document["group"] is None else _insert_and_send([new])[0]
-        log.info("job accepted", **job.log_context())
+        if not is_told:
+            log.info("job accepted", **job.log_context())
         return job
 
 
@@ -121,8 +123,8 @@ def submit_many(orders: Sequence[Order]) -> list[Job]:
         return jobs
 
 
-def _new(order: Order) -> _New:
-    return _New(order.document(), f"{process_name()}/{token_hex(4)}")
+def _new(order: Order, job_id: str | None = None) -> _New:
+    return _New(order.document(job_id), f"{process_name()}/{token_hex(4)}")
 
 
 def _insert_and_send(new: Sequence[_New]) -> list[Job]:

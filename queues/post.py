@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
-from threading import Event, Lock
+from threading import Lock
 
 from queues.clients import QueueError, QueueUnavailable
 from queues.limits import BATCH_MESSAGES
@@ -27,8 +27,9 @@ class _Waiting:
         self.message_id: str | None = None
         self.error: QueueError | None = None
         self.is_done = False
-        self.woken = Event()
-        """Set once it is done, or its thread is to make the next request."""
+        self.woken = Lock()
+        """Held until it is done, or its thread is to make the next request."""
+        self.woken.acquire()
 
 
 class Post:
@@ -53,7 +54,7 @@ class Post:
             else:
                 self._waiting[queue].append(own)
         if not goes:
-            own.woken.wait()
+            own.woken.acquire()
         if not own.is_done:
             self._send_with_others(queue, own)
         if own.message_id is None:
@@ -71,12 +72,12 @@ class Post:
         finally:
             with self._lock:
                 if waiting:
-                    waiting.pop(0).woken.set()
+                    waiting.pop(0).woken.release()
                 else:
                     self._under_way[queue] -= 1
             for each in together:
                 each.is_done = True
-                each.woken.set()
+                each.woken.release()
 
 
 def _send(queue: Queue, together: Sequence[_Waiting]) -> None:

@@ -78,9 +78,11 @@ def _comes_from_us() -> bool:
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site is not None and site not in OUR_SITE:
         return False
+    if origin is None:
+        return True
     # hosts, not schemes: a proxy that ends TLS before us makes the scheme another one
     ours = {request.host, urlsplit(settings().public_url or "").netloc} - {""}
-    return origin is None or urlsplit(origin).netloc in ours
+    return urlsplit(origin).netloc in ours
 
 
 def _is_form_of_page() -> bool:

@@ -55,7 +55,9 @@ def once(said: BaseModel, order: Order, accept: Callable[[Order], Job]) -> tuple
         Problem: 422, as `take_key`; and what `accept` raises.
         DatabaseUnavailable
     """
-    taken = take_key(said.model_dump(mode="json", by_alias=True, exclude_unset=True))
+    taken = None
+    if HEADER in request.headers:
+        taken = take_key(said.model_dump(mode="json", by_alias=True, exclude_unset=True))
     known = None if taken is None or taken.is_ours else store().get(taken.job_id, current_user().id)
     if known is not None:
         return known, as_replay(True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
+from functools import lru_cache, wraps
 from ipaddress import ip_address
 from typing import Any, TypeVar, cast
 
@@ -198,6 +198,7 @@ def _is_this_machine(host: str) -> bool:
     return name == "localhost" or _is_loopback(name.strip("[]"))
 
 
+@lru_cache(maxsize=256)
 def _is_loopback(address: str) -> bool:
     try:
         return ip_address(address).is_loopback

@@ -164,7 +164,7 @@ def accept(order: Order) -> Job:
         QueueDraining: its queue is being emptied.
     """
     _refuse([order])
-    return submit(order)
+    return submit(order, is_told=True)  # by the line of the request
 
 
 def accept_all(orders: Sequence[Order]) -> list[Job]:

@@ -176,7 +176,7 @@ def test_a_key_is_its_users_own(signed_in: Any) -> None:
 def test_a_key_whose_process_died_before_the_insert_still_makes_one_job(
     unsent: FlaskClient, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(*_: object) -> None:
+    def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
