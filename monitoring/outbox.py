@@ -30,8 +30,9 @@ MOST = 10_000
 """Events that wait at most."""
 AT_ONCE = 100
 """Events that one message carries at most. Celery's readers take lists."""
-GATHER_SECONDS = 0.2
-"""How long an event waits for others to share its message: each is an insert. Who looks on does not notice."""
+GATHER_SECONDS = 0.5
+"""So often what has come is sent, together: each message is an insert. Who looks on does not notice, and for whoever works no
+thread wakes."""
 BETWEEN_TRIES_SECONDS = 1.0
 ROUTING_KEY = "event.multi"
 
@@ -61,7 +62,6 @@ class Outbox:
             if len(self._waiting) > self._most:
                 self._waiting.popleft()
                 self._drop(1)
-            self._changed.notify_all()
 
     def flush(self, seconds: float) -> bool:
         """Wait until everything is sent; whether it is, within `seconds`."""
@@ -98,8 +98,6 @@ class Outbox:
                 self._changed.notify_all()
 
     def _take(self) -> list[Make]:
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting)
         if len(self._waiting) < AT_ONCE:
             self._must_hurry.wait(GATHER_SECONDS)
         with self._changed:

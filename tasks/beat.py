@@ -51,15 +51,12 @@ class Beat:
         self._held: dict[str, Held] = {}
         self._lock = Lock()
         self._started = False
-        self._is_needed = Event()
-        """Something is held."""
 
     @contextmanager
     def keeping(self, held: Held) -> Iterator[None]:
         """Keep the lease alive inside the block."""
         with self._lock:
             self._held[held.hold.token] = held
-        self._is_needed.set()
         self.start()
         try:
             yield
@@ -86,9 +83,6 @@ class Beat:
         renewed = looked = monotonic()
         while not ticking.wait(min(TICK_SECONDS, self._pace.beat)):
             if not self.held():
-                self._is_needed.clear()
-                if not self.held():
-                    self._is_needed.wait()
                 continue
             now = monotonic()
             try:

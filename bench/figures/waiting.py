@@ -23,7 +23,7 @@ SETTLE_SECONDS = 5.0
 
 
 def measure_pickup(ground: Ground, asked: Asked) -> Iterator[Row | str]:
-    """Both workers idle side by side; a job for the one, then one for the other."""
+    """Both workers idle side by side; a job for the one, then one for the other. Fifty each a round."""
     own = Pressroom()
     systems: list[System] = [own, LOOP]
     waits: dict[str, list[float]] = {system.name: [] for system in systems}
@@ -31,7 +31,7 @@ def measure_pickup(ground: Ground, asked: Asked) -> Iterator[Row | str]:
         for system in systems:
             running.enter_context(system.worker(ground))
             system.warm(ground, jobs=20)
-        for _ in range(PICKED_UP):
+        for _ in range(PICKED_UP * asked.rounds):
             for system in systems:
                 time.sleep(random.uniform(*PAUSE_SECONDS) / len(systems))
                 sent = time.time()
