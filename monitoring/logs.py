@@ -6,6 +6,7 @@ Everything that logs through the standard library (Celery, gunicorn, boto3) come
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Any
 
@@ -27,6 +28,27 @@ QUIETER = (
 )
 """Libraries whose INFO lines would drown ours. Celery's own lines on each task say less than JobTask's."""
 
+EVENT_WIDTH = 34
+_UNCLEAR = re.compile(r"[ \t=\r\n\"']")
+
+
+def _field(key: str, value: object) -> str:
+    is_clear = isinstance(value, str) and not _UNCLEAR.search(value)
+    return f"{key}={value if is_clear else repr(value)}"
+
+
+PLAIN = [
+    structlog.dev.Column("", _field),
+    structlog.dev.Column("timestamp", lambda key, value: str(value)),
+    structlog.dev.Column("level", lambda key, value: f"[{value!s:<9}]"),
+    structlog.dev.Column("event", lambda key, value: f"{value!s:<{EVENT_WIDTH}}"),
+    structlog.dev.Column("logger", lambda key, value: f"[{value}]"),
+]
+"""structlog's own line without its colours, at a quarter of the time that these take: every job writes two."""
+
+# What no line of ours shows need not be found out for each.
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
 
 def configure_logging(**_: Any) -> None:
     """Set up logging for this process."""
@@ -44,11 +66,8 @@ def configure_logging(**_: Any) -> None:
             structlog.processors.JSONRenderer(),
         ]
     else:
-        rendering = [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), pad_event_to=34, exception_formatter=structlog.dev.plain_traceback
-            )
-        ]
+        in_colours = {"colors": True, "pad_event_to": EVENT_WIDTH} if sys.stderr.isatty() else {"columns": PLAIN}
+        rendering = [structlog.dev.ConsoleRenderer(**in_colours, exception_formatter=structlog.dev.plain_traceback)]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

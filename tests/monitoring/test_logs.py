@@ -6,7 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
+import pytest
+from structlog.dev import ConsoleRenderer
+
+from monitoring.logs import EVENT_WIDTH, PLAIN
 from settings import CHECKOUT
 
 PROGRAM = """
@@ -58,3 +63,25 @@ def test_as_text_a_traceback_follows_its_line() -> None:
     assert [line for line in rest if line == "ValueError: it broke"] == ["ValueError: it broke"] * 2
     assert any("their library broke" in line for line in rest)
     assert "nobody asked" not in "".join(rest)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"event": "job started", "level": "info", "logger": "ours", "timestamp": "2026-12-01T09:00:00Z", "job_id": "j-1"},
+        {
+            "event": "x" * 50,
+            "level": "warning",
+            "logger": "ours",
+            "reason": 'it\'s "away"',
+            "kinds": ["a"],
+            "n": 1,
+            "left": None,
+        },
+        {"event": "", "level": "critical", "path": "a=b", "text": "two words", "empty": ""},
+        {"event": {"no": "text"}, "level": "error"},
+    ],
+)
+def test_a_plain_line_is_structlogs_own(said: dict[str, Any]) -> None:
+    plain, theirs = ConsoleRenderer(columns=PLAIN), ConsoleRenderer(colors=False, pad_event_to=EVENT_WIDTH)
+    assert plain(None, "info", said.copy()) == theirs(None, "info", said.copy())
