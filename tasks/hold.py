@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from math import inf
 from threading import Event, Lock
 from time import monotonic
 
@@ -40,7 +41,8 @@ class Hold:
         self.job_id = job_id
         self.token = token
         self._max_seconds = max_seconds
-        self.start_clock()
+        self.deadline = inf
+        """By when it must be done. While the job waits for a slot it has all its time."""
         self.changed = Event()
         """Set once the hold has ended: whoever waits should look."""
         self._lock = Lock()

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 from queue import Empty, SimpleQueue
-from threading import Condition, Semaphore, Thread, Timer, local
+from threading import Lock, Semaphore, Thread, Timer, local
 from typing import Any
 
 import structlog
@@ -92,7 +92,7 @@ class TaskPool(BasePool):
         self._free = Semaphore(0)
         """The slots that nobody has."""
         self._names = itertools.count(1)
-        self._changed = Condition()
+        self._lock = Lock()
         self._at: dict[Slot, Stage] = {}
         """Where each thread that has a job is with it."""
         self._written_off: set[Slot] = set()
@@ -137,7 +137,7 @@ class TaskPool(BasePool):
 
     def count_busy(self) -> int:
         """How many jobs are worked on, without those whose slots were written off; none after `terminate_job`."""
-        with self._changed:
+        with self._lock:
             return 0 if self._is_abandoned else len(self._at) - len(self._written_off)
 
     def terminate_job(self, pid: int, signal: int | None = None) -> None:
@@ -164,7 +164,7 @@ class TaskPool(BasePool):
 
     def write_off(self, slot: Slot) -> None:
         """Count on `slot` no more until what it does now has ended. A slot that does nothing is not written off."""
-        with self._changed:
+        with self._lock:
             if self._at.get(slot) is not Stage.RUNNING or slot in self._written_off:
                 return
             self._written_off.add(slot)
@@ -180,11 +180,10 @@ class TaskPool(BasePool):
 
     def _tell_written_off(self) -> None:
         deliveries().set_written_off(len(self._written_off))
-        self._changed.notify_all()
 
     def _reach(self, slot: Slot, stage: Stage | None) -> None:
         """Go on to this stage; None: the job is over."""
-        with self._changed:
+        with self._lock:
             if stage is None:
                 del self._at[slot]
             else:
@@ -193,7 +192,6 @@ class TaskPool(BasePool):
                 self._written_off.discard(slot)
                 self._tell_written_off()
                 log.info("a slot that was written off is back")
-            self._changed.notify_all()
 
     def _add_slot(self) -> None:
         self._add_thread()
@@ -231,7 +229,7 @@ class TaskPool(BasePool):
 
     def _get_info(self) -> dict[str, Any]:
         info: dict[str, Any] = super()._get_info()
-        with self._changed:
+        with self._lock:
             stages = Counter(self._at.values())
         return info | {
             **{stage.value: stages[stage] for stage in Stage},

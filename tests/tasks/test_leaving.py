@@ -6,6 +6,8 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
+from math import inf
+from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -88,6 +90,36 @@ def test_jobs_claimed_before_there_is_a_slot_for_them_ask_nobody_and_go_to_anoth
     stories = [history(database, job_id) for job_id in ids]
     assert sum(verbs == ["submit", "claim", "hand_back", "claim", "complete"] for verbs in stories) > 4
     assert leaving.log.count("job started") == 3 + 4 + 12  # of both workers
+
+
+def test_of_a_worker_that_is_killed_the_jobs_that_wait_for_a_slot_are_done_once_too(
+    start_worker: StartWorker, database: Any
+) -> None:
+    with AiService() as service:
+        options: dict[str, Any] = {"options": ("-c", "4"), "AI_SERVICE_URL": service.address, "LEASE_SECONDS": "3"}
+        killed = start_worker("articles", **options)
+        for _ in range(3):  # short runs: from now on some are claimed before their time
+            finished(submit(ARTICLE).id, killed)
+        service.behave(wait_seconds=600)
+        ids = [job.id for job in submit_many([ARTICLE] * 12)]
+        wait_for(lambda: len(service.received("/api/generation/topic")) >= 3 + 4, "four calls", killed)
+        wait_for(lambda: database.jobs.count_documents({"status": "processing"}) > 4, "more claims than slots", killed)
+        killed.stop(signal.SIGKILL)
+        claimed = {job["_id"] for job in database.jobs.find({"status": "processing"})}
+        service.behave()
+        other = start_worker("articles", **options)
+        ended = {job_id: finished(job_id, other) for job_id in ids}
+        assert {(job.status, job.attempts) for job in ended.values()} == {(Status.COMPLETED, 1)}
+        assert {job_id for job_id, job in ended.items() if job.crashes} == claimed
+        assert len(service.received("/api/generation/topic")) == 3 + 4 + 12  # those that waited had asked nobody
+        assert service.generations == 3 + 12
+
+
+def test_a_job_that_waits_for_a_slot_has_all_its_time() -> None:
+    hold = Hold("j-1", "t-1", max_seconds=600)
+    assert hold.deadline == inf
+    hold.start_clock()
+    assert hold.deadline <= monotonic() + 600
 
 
 def test_a_call_that_outlasts_the_grace_is_handed_back(start_worker: StartWorker, database: Any) -> None:
