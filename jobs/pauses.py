@@ -80,7 +80,8 @@ class Pauses:
         return ended
 
     def known(self) -> dict[str, Pause]:
-        """The paused kinds, as they were within the last second; with MongoDB away, as they were seen last.
+        """The paused kinds, as they were within the last second, or two where they are kept known; with MongoDB away, as they
+        were seen last.
 
         Of a kind paused by hand and for an outage it is the pause by hand, which lasts longer.
         """
