@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pymongo.errors import WriteConcernError
-
 from jobs.database import Database, Document, available
 from jobs.document import Job
 from jobs.expressions import NOW, expr, later, literal
@@ -172,30 +170,12 @@ class StartAndEnd(Verbs):
         }
         note = {"worker": worker}
         if len(claims) == 1:
-            claimed = self._take_one(guard | {"_id": ids[0]}, self._pipeline("claim", changes, note))
-            return [Job.from_document(claimed)] if claimed else []
+            claimed = self._write("claim", guard | {"_id": ids[0]}, changes, note)
+            return [claimed] if claimed else []
         with available():
             self._jobs.update_many(guard | {"_id": {"$in": ids}}, self._pipeline("claim", changes, note), hint=BY_ID)
             found = self._jobs.find({"_id": {"$in": ids}, "lease.token": {"$in": tokens}}, hint=BY_ID)
             return [Job.from_document(document) for document in found]
-
-    def _take_one(self, guard: Document, pipeline: list[Document]) -> Document | None:
-        """The document after the write. It is plain: whoever claims repeats what was not answered. For one that pymongo may
-        repeat, MongoDB keeps the document a second time, which takes a claim a tenth longer."""
-        with available():
-            answer = self._jobs.database.command(
-                "findAndModify",
-                self._jobs.name,
-                query=guard,
-                update=pipeline,
-                new=True,
-                hint=BY_ID,
-                writeConcern={"w": "majority"},
-            )
-            if fault := answer.get("writeConcernError"):
-                raise WriteConcernError(fault["errmsg"], fault["code"], fault)
-        document: Document | None = answer["value"]
-        return document
 
     def _complete_all(self, completions: Sequence[Completion]) -> list[bool]:
         tokens = [done.token for done in completions]
