@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 import structlog.tracebacks
 
+from monitoring.gathered_lines import GatheredLines
 from settings import settings
 
 QUIETER = (
@@ -50,8 +51,8 @@ PLAIN = [
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
-def configure_logging(**_: Any) -> None:
-    """Set up logging for this process."""
+def configure_logging(*, gathers: bool = False) -> None:
+    """Set up logging for this process. A busy one gathers its lines for some milliseconds."""
     configured = settings()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -74,7 +75,7 @@ def configure_logging(**_: Any) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = (GatheredLines if gathers else logging.StreamHandler)(sys.stderr)
     handler.setFormatter(Lines(shared, rendering))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -148,7 +148,8 @@ class Deliveries:
         """Let go of a delivery, its message treated as its settlement says. Settling twice is harmless."""
         with self._changed:
             delivery = self._held.pop(tag, None)
-            self._changed.notify_all()
+            if self._is_room_awaited():  # else who waits would look in vain, once for each job
+                self._changed.notify_all()
         if delivery is not None:
             delivery.settlement = settlement or delivery.settlement
             self.on_settled(delivery)
@@ -166,6 +167,10 @@ class Deliveries:
                 return self._room(kind)
             finally:
                 self._waiting[kind] -= 1
+
+    def _is_room_awaited(self) -> bool:
+        """Whether somebody waits for room that there is."""
+        return any(count and self._room(kind) > 0 for kind, count in self._waiting.items())
 
     def _room(self, kind: str) -> int:
         free = max(self._capacity - len(self._held), 0)

@@ -5,12 +5,10 @@ A failed request loses nothing: the message comes again, and the job's document 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
-from queue import Empty, SimpleQueue
-from threading import Event, Lock, Thread
-from time import monotonic
+from threading import Condition, Event, Thread
 
 import structlog
 
@@ -29,59 +27,58 @@ order: SQS gives the next message of a group only after it, so such a one is car
 
 
 class Settler:
-    """Takes settled deliveries from any thread; the requests are made by its own."""
+    """Takes settled deliveries from any thread; the requests are made by its own, which wakes for a full one or a late one."""
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[Delivery | Event] = SimpleQueue()
-        self._starting = Lock()
+        self._waiting: deque[Delivery | Event] = deque()
+        self._changed = Condition()
         self._thread: Thread | None = None
 
     def put(self, delivery: Delivery) -> None:
         if not isinstance(delivery.settlement, Leave):
-            self._start()
-            self._waiting.put(delivery)
+            self._put(delivery)
 
     def flush(self, seconds: float) -> bool:
         """Wait until all that was put before is carried out; whether it was, within `seconds`."""
         if self._thread is None:
             return True
         done = Event()
-        self._waiting.put(done)
+        self._put(done)
         return done.wait(seconds)
 
-    def _start(self) -> None:
-        with self._starting:
+    def _put(self, entry: Delivery | Event) -> None:
+        with self._changed:
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="settler", daemon=True)
                 self._thread.start()
+            self._waiting.append(entry)
+            if len(self._waiting) == 1 or self._is_due():
+                self._changed.notify()
+
+    def _is_due(self) -> bool:
+        return len(self._waiting) >= BATCH_MESSAGES or any(map(_is_urgent, self._waiting))
 
     def _run(self) -> None:
         while True:
-            settled, flushed = self._gather()
+            entries = self._gather()
             try:
-                _carry_out(settled)
+                _carry_out([entry for entry in entries if isinstance(entry, Delivery)])
             except Exception:
                 log.exception("settling broke; the messages come again")
-            for event in flushed:
-                event.set()
+            for entry in entries:
+                if isinstance(entry, Event):
+                    entry.set()
 
-    def _gather(self) -> tuple[list[Delivery], list[Event]]:
+    def _gather(self) -> list[Delivery | Event]:
         """At least one entry, and what comes within the gathering time."""
-        settled: list[Delivery] = []
-        flushed: list[Event] = []
-        until: float | None = None
-        while True:
-            try:
-                entry = self._waiting.get(timeout=None if until is None else max(until - monotonic(), 0))
-            except Empty:
-                return settled, flushed
-            if isinstance(entry, Event):
-                flushed.append(entry)
-                return settled, flushed
-            settled.append(entry)
-            until = monotonic() if entry.queue.is_fifo else until or monotonic() + GATHER_SECONDS
-            if len(settled) >= BATCH_MESSAGES:
-                return settled, flushed
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting)
+            self._changed.wait_for(self._is_due, timeout=GATHER_SECONDS)
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MESSAGES))]
+
+
+def _is_urgent(entry: Delivery | Event) -> bool:
+    return isinstance(entry, Event) or entry.queue.is_fifo
 
 
 def _carry_out(settled: list[Delivery]) -> None:

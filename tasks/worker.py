@@ -40,8 +40,13 @@ HEARTBEAT_SECONDS = 5
 LAST_EVENTS_SECONDS = 0.5
 """How long a worker that ends waits for its last events to be sent."""
 
-setup_logging.connect(configure_logging, weak=False)
 Receiver.paused = staticmethod(lambda kind: pauses().is_paused(kind))
+
+
+@setup_logging.connect
+def log_as_all_do(**_: Any) -> None:
+    """In place of Celery's own."""
+    configure_logging(gathers=True)
 
 
 @celeryd_init.connect
