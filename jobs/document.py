@@ -81,17 +81,26 @@ class Job:
     @classmethod
     def from_document(cls, document: Document) -> Self:
         """The job of a whole document."""
-        known = {name: document[name] for name in cls.__dataclass_fields__ if name in document}
         lease = document["lease"]
-        return cls(
-            **known
-            | {
-                "id": document["_id"],
-                "status": Status(document["status"]),
-                "progress": Progress(**document["progress"]),
-                "lease": Lease(**lease) if lease else None,
-            }
-        )
+        fields = {name: document[name] for name in cls.__dataclass_fields__ if name in document} | {
+            "id": document["_id"],
+            "status": Status(document["status"]),
+            "progress": Progress(**document["progress"]),
+            "lease": Lease(**lease) if lease else None,
+        }
+        is_whole = len(fields) == len(cls.__dataclass_fields__)
+        return cls._made_of(fields) if is_whole else cls(**fields)  # an earlier release's
+
+    def with_message(self, message_id: str | None) -> Self:
+        """The job, naming this message."""
+        return self._made_of(vars(self) | {"message_id": message_id})
+
+    @classmethod
+    def _made_of(cls, fields: Mapping[str, Any]) -> Self:
+        """What `__init__` makes of all fields; it sets each by itself, a frozen value's forty, and jobs come by thousands."""
+        made = cls.__new__(cls)
+        vars(made).update(fields)
+        return made
 
     def log_context(self) -> dict[str, Any]:
         """What every log line about this job says."""

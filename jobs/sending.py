@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from threading import Lock
 from time import monotonic
@@ -52,7 +52,7 @@ class Sent:
 
     def named(self, jobs: Iterable[Job]) -> list[Job]:
         """The jobs, with the messages they have got."""
-        return [replace(job, message_id=self.messages.get(job.id, job.message_id)) for job in jobs]
+        return [job.with_message(self.messages.get(job.id, job.message_id)) for job in jobs]
 
 
 def send(jobs: Sequence[Job]) -> Sent:

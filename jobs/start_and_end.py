@@ -35,7 +35,7 @@ class Claim:
     worker: str
     message_id: str | None
     takes_over: bool
-    seq: int | None
+    seq: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +85,10 @@ class StartAndEnd(Verbs):
                 seq=seq,
             )
         )
+
+    def claim_many(self, claims: Sequence[Claim]) -> list[Job | None]:
+        """Make several claims in few requests, each as `claim` does; the jobs in their order."""
+        return self._claim_all(claims)
 
     def complete(
         self,

@@ -1,4 +1,4 @@
-"""Lines of log, written some together by a thread of their own.
+"""Lines of log, made and written some together by a thread of their own.
 
 Each write gives the interpreter away, and who logs waits to get it back: on a busy worker several times what the line itself
 takes, and every job writes two.
@@ -24,34 +24,43 @@ class GatheredLines(logging.StreamHandler[TextIO]):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._lines: deque[str] = deque()
+        self._waiting: deque[logging.LogRecord | str] = deque()
         self._come = Event()
         self._writing = RLock()  # a signal's handler may log while its thread writes
         Thread(target=self._keep_writing, name="log", daemon=True).start()
 
-    def createLock(self) -> None:  # noqa: N802 - logging's own name
+    def createLock(self) -> None:
         """None: who makes a line waits for nobody."""
         self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Make a line of `record`, and have it written."""
-        try:
-            self._lines.append(self.format(record) + self.terminator)
-            if record.levelno >= URGENT:
+        """Have a line made of `record`, and written."""
+        is_ours = isinstance(record.msg, dict)  # it knows its time and context; another library's gets them with its line
+        self._waiting.append(record if is_ours and record.levelno < URGENT else self._line(record))
+        if record.levelno >= URGENT:
+            try:
                 self.flush()
-            elif not self._come.is_set():
-                self._come.set()
-        except Exception:  # noqa: BLE001 - whatever breaks here is said, and hinders nobody
-            self.handleError(record)
+            except Exception:  # noqa: BLE001 - it is said, and hinders nobody
+                self.handleError(record)
+        elif not self._come.is_set():
+            self._come.set()
 
     def flush(self) -> None:
         """Write what waits."""
         with self._writing:
             lines = []
-            while self._lines:
-                lines.append(self._lines.popleft())
+            while self._waiting:
+                one = self._waiting.popleft()
+                lines.append(one if isinstance(one, str) else self._line(one))
             self.stream.write("".join(lines))
             self.stream.flush()
+
+    def _line(self, record: logging.LogRecord) -> str:
+        try:
+            return self.format(record) + self.terminator
+        except Exception:  # noqa: BLE001 - it is said, and hinders nobody
+            self.handleError(record)
+            return ""
 
     def _keep_writing(self) -> None:
         while True:

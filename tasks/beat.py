@@ -54,15 +54,23 @@ class Beat:
 
     @contextmanager
     def keeping(self, held: Held) -> Iterator[None]:
-        """Keep the lease alive inside the block."""
-        with self._lock:
-            self._held[held.hold.token] = held
-        self.start()
+        """Keep the lease alive inside the block. It takes the place of whoever kept the same one."""
+        self.keep(held)
         try:
             yield
         finally:
-            with self._lock:
-                del self._held[held.hold.token]
+            self.drop(held)
+
+    def keep(self, held: Held) -> None:
+        """Keep the lease alive from now on."""
+        with self._lock:
+            self._held[held.hold.token] = held
+        self.start()
+
+    def drop(self, held: Held) -> None:
+        """Keep it no more."""
+        with self._lock:
+            del self._held[held.hold.token]
 
     def held(self) -> list[Held]:
         """What this process runs now."""

@@ -30,6 +30,7 @@ from jobs.tracing import span
 from queues.catalogue import Kind
 from queues.deliveries import Delete, Delivery, Settlement, Visible, deliveries
 from queues.steps import Step, reached
+from tasks.ahead import ahead
 from tasks.attempt import Made, perform
 from tasks.beat import Held, beat
 from tasks.child import perform_in_child
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-SLOT_SECONDS = 0.2
-"""How often a job that waits for a slot looks whether it may still have it."""
 KEPT_MESSAGE_SECONDS = 900
 """A job that waits longer than this lets its message go, and the relay sends another."""
 
@@ -90,16 +89,22 @@ class JobTask(Task):
                     self._claim_and_attempt(delivery)
 
     def _claim_and_attempt(self, delivery: Delivery) -> str:
+        if (held := ahead().take(delivery.tag)) is not None:
+            job, hold = held.job, held.hold
+        else:
+            job, hold = self._claim(delivery)
+        with structlog.contextvars.bound_contextvars(**job.log_context()), self._keeping(job, hold, delivery):
+            tally.claimed(job)
+            self.request.retries = job.attempts - 1  # what Celery's own tasks know it by
+            return self._attempt(Run(job, hold), hold, delivery)
+
+    def _claim(self, delivery: Delivery) -> tuple[Job, Hold]:
         token = uuid4().hex
         claimed = patiently(partial(claim_or_settle, self.kind, delivery, token=token, worker=self.request.hostname))
         if not isinstance(claimed, Job):
             self._settle(delivery, claimed)
             raise Ignore
-        tally.claimed(claimed)
-        self.request.retries = claimed.attempts - 1  # what Celery's own tasks know it by
-        hold = Hold(claimed.id, token, max_seconds=self.kind.max_seconds)
-        with structlog.contextvars.bound_contextvars(**claimed.log_context()), self._keeping(claimed, hold, delivery):
-            return self._attempt(Run(claimed, hold), hold, delivery)
+        return claimed, Hold(claimed.id, token, max_seconds=self.kind.max_seconds)
 
     @contextmanager
     def _keeping(self, job: Job, hold: Hold, delivery: Delivery) -> Iterator[None]:
@@ -122,7 +127,8 @@ class JobTask(Task):
     def _attempt(self, run: Run, hold: Hold, delivery: Delivery) -> str:
         try:
             with self._traced(run.job, delivery):
-                self._enter_slot(hold)
+                hold.check()  # it may have ended before there was a slot
+                hold.start_clock()
                 run.began = monotonic()
                 log.info("job started", worker=self.request.hostname)
                 made = self._make(run)
@@ -166,17 +172,6 @@ class JobTask(Task):
         except Exception:  # however the attempt ends, what it used is the job's
             patiently(partial(spending().account, run.job.id))
             raise
-
-    def _enter_slot(self, hold: Hold) -> None:
-        """Where runs are short, some jobs are claimed a moment before there is a slot for them.
-
-        Raises:
-            LeaseLost, HandedBack, Cancelled, TimedOut: it came to nothing.
-        """
-        slot = current_slot()
-        while slot is not None and not slot.enter(SLOT_SECONDS):
-            hold.check()
-        hold.start_clock()
 
     def _leave_slot(self) -> None:
         """Recording needs no slot. (Whoever goes through a group begins with its next job, and keeps it.)"""

@@ -8,7 +8,6 @@ and be recorded.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from threading import Event
 from time import monotonic, sleep
 
@@ -53,7 +52,7 @@ def is_leaving() -> bool:
 
 
 def leave(count_busy: Callable[[], int], *, grace_seconds: float | None = None) -> None:
-    """Return once nothing runs here any more that is worth waiting for. `count_busy` tells how many slots work.
+    """Return once nothing runs here any more that is worth waiting for. `count_busy` tells how many jobs are in hand.
 
     Calls under way get `grace_seconds`, or `SHUTDOWN_GRACE_SECONDS`.
     """
@@ -135,7 +134,7 @@ def _hand_back(given_up: list[Held]) -> list[Held]:
 
 def _send_anew(returned: list[Held]) -> None:
     try:
-        send(dispatches().take([replace(held.job, message_id=None) for held in returned], process_name()))
+        send(dispatches().take([held.job.with_message(None) for held in returned], process_name()))
     except DatabaseUnavailable as error:
         log.warning("jobs were handed back without a message; the relay sends them", jobs=len(returned), reason=str(error))
     for held in returned:

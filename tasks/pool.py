@@ -1,10 +1,10 @@
 """The pool: dozens of slots in one process, on daemon threads.
 
 A job waits for its AI provider nearly all of its time, so a slot needs a thread and not a process. A slot is a place for one
-handler: a job is claimed before it has one, and while what it made is recorded the next may have the place, so there are some
-threads more than slots. They are daemons: one that hangs can't keep its process from ending. Its slot can be written off: then
-the process takes a job less at a time, until the thread comes back; with a quarter of its slots gone the worker drains and
-ends, for its host to start it anew.
+handler: while what it made is recorded the next may have the place, so there are some threads more than slots. What comes while
+none is free is claimed ahead (`tasks.ahead`). The threads are daemons: one that hangs can't keep its process from ending. Its
+slot can be written off: then the process takes a job less at a time, until the thread comes back; with a quarter of its slots
+gone the worker drains and ends, for its host to start it anew.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from contextlib import suppress
 from enum import Enum
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread, Timer, local
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from celery.concurrency.base import BasePool, apply_target
 from celery.signals import worker_shutting_down
 from celery.worker import state
 
-from queues.deliveries import AT_EACH_END, deliveries
+from queues.deliveries import RECORDING, Delivery, deliveries
+from tasks.ahead import ahead
 from tasks.leaving import leave
 
 log = structlog.get_logger()
@@ -35,31 +36,29 @@ RETURN_SECONDS = 5
 """How long a slot that was written off has to come back before it counts as gone: most attempts look every second or so whether
 they may go on."""
 
-CLAIMING = RECORDING = AT_EACH_END
-"""So many jobs at most are claimed, and so many recorded, beside those whose handlers run."""
 
-Work = Callable[[], None]
+class Work(NamedTuple):
+    """What a thread is to do, and, where that is a delivery's task, for which delivery and as which worker."""
+
+    do: Callable[[], None]
+    delivery: Delivery | None
+    worker: str
 
 
 class Stage(Enum):
     """Where a thread is with its job."""
 
-    CLAIMING = "claiming"
     RUNNING = "running"
     """It has the slot."""
     RECORDING = "recording"
 
 
 class Slot:
-    """The place that a job has while its handler runs. Before it enters and after it has left, it takes none from others."""
+    """The place that a job has while its handler runs. After it has left, it takes none from others."""
 
     def __init__(self, pool: TaskPool) -> None:
         self._pool = pool
-        self.stage = Stage.CLAIMING
-
-    def enter(self, seconds: float) -> bool:
-        """Take the place, waiting for it so long at most; whether it is taken. Who has it keeps it."""
-        return self.stage is Stage.RUNNING or self._pool.enter_slot(self, seconds)
+        self.stage = Stage.RUNNING
 
     def leave(self) -> None:
         """The handler is done: another job may have the place, while this thread records what was made."""
@@ -87,13 +86,11 @@ class TaskPool(BasePool):
     def __init__(self, limit: int | None = None, **options: Any) -> None:
         super().__init__(limit, **options)
         self._waiting: deque[Work | None] = deque()
-        """What no thread may begin with yet."""
-        self._may_begin = CLAIMING
-        """So many more threads may begin with a job: one for each slot, and those beside."""
+        """What there is no slot for yet. None: the next slot goes."""
+        self._free = 0
+        """The slots that nobody has."""
         self._begun: SimpleQueue[Work | None] = SimpleQueue()
-        """What the next thread takes up."""
-        self._free: SimpleQueue[None] = SimpleQueue()
-        """The slots that nobody has. (As `Semaphore` is, at a fifth of its time.)"""
+        """What has a slot, and the next thread takes up."""
         self._names = itertools.count(1)
         self._lock = Lock()
         self._at: dict[Slot, Stage] = {}
@@ -102,7 +99,7 @@ class TaskPool(BasePool):
         self._is_abandoned = False
 
     def on_start(self) -> None:
-        for _ in range(CLAIMING + RECORDING):
+        for _ in range(RECORDING):
             self._add_thread()
         for _ in range(self.limit):
             self._add_slot()
@@ -116,7 +113,8 @@ class TaskPool(BasePool):
         accept_callback: Callable[..., Any] | None = None,
         **_: Any,
     ) -> None:
-        self._put(lambda: apply_target(target, args, kwargs, callback, accept_callback))
+        delivery, worker = _whose(args)
+        self._put(Work(lambda: apply_target(target, args, kwargs, callback, accept_callback), delivery, worker))
 
     def grow(self, n: int = 1) -> None:
         """Add slots."""
@@ -133,6 +131,7 @@ class TaskPool(BasePool):
 
     def on_stop(self) -> None:
         """Let what runs come to its end. What has not begun is not begun."""
+        ahead().withdraw()
         with self._lock:
             self._waiting.clear()
         with suppress(Empty):
@@ -141,9 +140,9 @@ class TaskPool(BasePool):
         leave(self.count_busy)
 
     def count_busy(self) -> int:
-        """How many jobs are worked on, without those whose slots were written off; none after `terminate_job`."""
+        """How many jobs are claimed or worked on, without those whose slots were written off; none after `terminate_job`."""
         with self._lock:
-            return 0 if self._is_abandoned else len(self._at) - len(self._written_off)
+            return 0 if self._is_abandoned else len(self._at) - len(self._written_off) + ahead().count()
 
     def terminate_job(self, pid: int, signal: int | None = None) -> None:
         """A cold shutdown (SIGQUIT, Ctrl-C twice): the process ends without waiting for what runs.
@@ -152,22 +151,12 @@ class TaskPool(BasePool):
         """
         self._is_abandoned = True
 
-    def enter_slot(self, slot: Slot, seconds: float) -> bool:
-        """Give the place to a claimed job, once there is one; whether there was, within `seconds`."""
-        try:
-            self._free.get(timeout=seconds)
-        except Empty:
-            return False
-        self._reach(slot, Stage.RUNNING)
-        return True
-
     def leave_slot(self, slot: Slot) -> None:
         """Give another job the place of a job whose handler is done."""
         if slot.stage is not Stage.RUNNING:
             return
         self._reach(slot, Stage.RECORDING)
-        self._free.put(None)
-        self._let_begin(1)
+        self._free_slot()
 
     def write_off(self, slot: Slot) -> None:
         """Count on `slot` no more until what it does now has ended. A slot that does nothing is not written off."""
@@ -201,23 +190,27 @@ class TaskPool(BasePool):
                 log.info("a slot that was written off is back")
 
     def _put(self, work: Work | None) -> None:
-        """Have a thread do this, or end with a slot that is free."""
+        """Have a thread do this once there is a slot; with None, end with the next slot that is free."""
         with self._lock:
+            if self._free and not self._waiting:
+                self._free -= 1
+                self._begun.put(work)
+                return
             self._waiting.append(work)
-        self._let_begin(0)
+            if work is not None and work.delivery is not None:
+                ahead().offer(work.delivery, work.worker)
 
-    def _let_begin(self, more: int) -> None:
-        """Let so many more threads begin with a job. What waits is taken up by as many as may."""
+    def _free_slot(self) -> None:
+        """Give what waits longest a slot that was had."""
         with self._lock:
-            self._may_begin += more
-            while self._may_begin and self._waiting:
-                self._may_begin -= 1
+            if self._waiting:
                 self._begun.put(self._waiting.popleft())
+            else:
+                self._free += 1
 
     def _add_slot(self) -> None:
         self._add_thread()
-        self._free.put(None)
-        self._let_begin(1)
+        self._free_slot()
 
     def _add_thread(self) -> None:
         Thread(target=self._serve, name=f"slot-{next(self._names)}", daemon=True).start()
@@ -226,26 +219,25 @@ class TaskPool(BasePool):
         while True:
             work = self._begun.get()
             if work is None:  # a slot goes, and this thread with it
-                self._free.get()
                 return
             slot = _this_thread.slot = Slot(self)
-            self._reach(slot, Stage.CLAIMING)
+            self._reach(slot, Stage.RUNNING)
             try:
-                work()
+                work.do()
             except BaseException:
                 log.exception("a task broke out of its trace")
             finally:
                 self._be_free(slot)
+                if work.delivery is not None:
+                    ahead().forget(work.delivery.tag)
 
     def _be_free(self, slot: Slot) -> None:
         """The job is over, at whatever stage."""
         _this_thread.slot = None
-        stage = slot.stage
+        had_place = slot.stage is Stage.RUNNING
         self._reach(slot, None)
-        if stage is Stage.RUNNING:
-            self._free.put(None)
-        if stage is not Stage.RECORDING:
-            self._let_begin(1)
+        if had_place:
+            self._free_slot()
 
     def _get_info(self) -> dict[str, Any]:
         info: dict[str, Any] = super()._get_info()
@@ -254,8 +246,17 @@ class TaskPool(BasePool):
         return info | {
             **{stage.value: stages[stage] for stage in Stage},
             "waiting": len(self._waiting) + self._begun.qsize(),
+            "claimed-ahead": ahead().count(),
             "written-off": len(self._written_off),
         }
+
+
+def _whose(args: Any) -> tuple[Delivery | None, str]:
+    """The delivery that a call of Celery's trace is for, and the worker."""
+    match args:
+        case [_, _, {"properties": {"delivery_tag": str() as tag}, "hostname": str() as worker}, *_]:
+            return deliveries().get(tag), worker
+    return None, ""
 
 
 def drain(reason: str) -> None:
