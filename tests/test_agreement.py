@@ -22,7 +22,20 @@ SERVERS_OF_COMPOSE = {"mongo", "sqs", "queues", "door", "flower-door"}
 """What compose runs besides the Procfile's processes."""
 MODULES_OF_TASKS = {
     "__init__",
-    *("application", "attempt", "attending", "beat", "calls", "child", "child_process", "claiming", "hold", "inside", "intake"),
+    *(
+        "ahead",
+        "application",
+        "attempt",
+        "attending",
+        "beat",
+        "calls",
+        "child",
+        "child_process",
+        "claiming",
+        "hold",
+        "inside",
+        "intake",
+    ),
     *("job_task", "kinds", "leaving", "liveness", "on_lambda", "patience", "pool", "requests", "results", "run", "worker"),
 }
 """Modules of `tasks/` that are no kind."""

@@ -39,10 +39,8 @@ class Hung:
 
     def _hang(self, leaves: bool) -> None:
         slot = current_slot()
-        if slot is not None:
-            slot.enter(PATIENCE_SECONDS)
-            if leaves:
-                slot.leave()
+        if slot is not None and leaves:
+            slot.leave()
         self._slots.put(slot)
         self.released.wait()
 
@@ -110,31 +108,16 @@ def test_while_a_job_is_recorded_the_next_has_its_slot(pool: TaskPool) -> None:
         Hung(pool).released.set()
 
 
-def test_so_many_jobs_are_claimed_before_there_is_a_slot_for_them_and_enter_when_there_is(pool: TaskPool) -> None:
+def test_what_comes_while_no_slot_is_free_waits_for_one_in_the_order_of_its_coming(pool: TaskPool) -> None:
     running = [Hung(pool) for _ in range(8)]
-    begun: Inbox[Slot] = Inbox()
-    entered: Inbox[Slot] = Inbox()
-
-    def claim_and_wait() -> None:
-        slot = current_slot()
-        assert slot is not None
-        assert not slot.enter(0)
-        begun.put(slot)
-        assert slot.enter(PATIENCE_SECONDS)
-        entered.put(slot)
-
-    for _ in range(pool_module.CLAIMING):
-        pool.apply_async(claim_and_wait, callback=lambda _: None)
-    pool.apply_async(lambda: None, callback=lambda _: None)
-    claimed = [begun.get(timeout=PATIENCE_SECONDS) for _ in range(pool_module.CLAIMING)]
-    assert (pool.info["claiming"], pool.info["running"], pool.info["waiting"]) == (pool_module.CLAIMING, 8, 1)
-    claimed[0].write_off()  # it has no place that could be
-    assert room() == 8
-    assert pool.count_busy() == 8 + pool_module.CLAIMING
-    assert entered.empty()
+    begun: Inbox[int] = Inbox()
+    for place in range(20):
+        pool.apply_async(begun.put, (place,), callback=lambda _: None)
+    assert (pool.info["running"], pool.info["waiting"], pool.count_busy()) == (8, 20, 8)
+    running[0].released.set()
+    assert [begun.get(timeout=PATIENCE_SECONDS) for _ in range(20)] == [*range(20)]
     for job in running:
         job.released.set()
-    assert {entered.get(timeout=PATIENCE_SECONDS) for _ in claimed} >= set(claimed)
 
 
 def test_no_more_jobs_are_recorded_beside_the_slots_than_there_are_threads_for(pool: TaskPool) -> None:
