@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import time
 from collections import Counter
@@ -116,6 +117,8 @@ class Ground:
         self.sqs.stop()
         self.mongod.stop()
         self._watchdog.close()
+        for data in self.directory.glob("*/data"):  # gigabytes; the logs stay
+            shutil.rmtree(data)
 
     def __enter__(self) -> Ground:
         return self

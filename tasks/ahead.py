@@ -7,14 +7,13 @@ has its slot; until then its lease is kept, and it is handed back like others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
+from secrets import token_hex
 from threading import Condition, Thread
-from uuid import uuid4
 
 import structlog
 
-from jobs.document import Job
 from jobs.start_and_end import Claim
 from jobs.store import store
 from queues.catalogue import kind_named
@@ -91,7 +90,9 @@ class Ahead:
                 self._claiming = {tag: self._offered.pop(tag) for tag in first}
             claimed: dict[str, Held] = {}
             try:
-                claimed = _claimed([*self._claiming.values()])
+                for held in _claimed([*self._claiming.values()]):
+                    claimed[held.delivery.tag] = held
+                    beat().keep(held)
             except Exception:
                 log.exception("claiming ahead broke; each job is claimed by its slot")
             with self._changed:
@@ -100,32 +101,25 @@ class Ahead:
                 self._changed.notify_all()
 
 
-def _claimed(offered: Sequence[tuple[Delivery, str]]) -> dict[str, Held]:
-    """Those of these that could be claimed, by their tags, their leases kept. The others are for their slots to look at, jobs
-    whose lease ran out among them."""
+def _claimed(offered: Sequence[tuple[Delivery, str]]) -> Iterator[Held]:
+    """Those of these that could be claimed. The others are for their slots to look at, jobs whose lease ran out among them."""
+    tokens = token_hex(16 * len(offered))  # all in one: each asking gives the interpreter away
     claims = [
         Claim(
             job_id=delivery.job.job_id,
             kind=delivery.job.kind,
-            token=uuid4().hex,
+            token=tokens[32 * place : 32 * (place + 1)],
             worker=worker,
             message_id=delivery.message.message_id,
             takes_over=False,
         )
-        for delivery, worker in offered
+        for place, (delivery, worker) in enumerate(offered)
     ]
-    found: dict[str, Held] = {}
     for (delivery, _), claim, job in zip(offered, claims, patiently(partial(store().claim_many, claims)), strict=True):
         if job is not None:
             reached(Step.CLAIMED, job.id)
-            found[delivery.tag] = held = _held(job, claim, delivery)
-            beat().keep(held)
-    return found
-
-
-def _held(job: Job, claim: Claim, delivery: Delivery) -> Held:
-    hold = Hold(job.id, claim.token, max_seconds=kind_named(job.kind).max_seconds)
-    return Held(job, hold, delivery, on_time_out=lambda: None)  # its clock does not run yet
+            hold = Hold(job.id, claim.token, max_seconds=kind_named(job.kind).max_seconds)
+            yield Held(job, hold, delivery, on_time_out=lambda: None)  # its clock does not run yet
 
 
 @cache

@@ -14,7 +14,6 @@ __all__ = ["app"]
 def hang(step: Step, job_id: str) -> None:
     slot = current_slot()
     if step is Step.CLAIMED and slot is not None:
-        slot.enter(60)
         slot.write_off()
         Event().wait()
 
