@@ -174,7 +174,7 @@ class StartAndEnd(Verbs):
         }
         note = {"worker": worker}
         if len(claims) == 1:
-            claimed = self._write("claim", guard | {"_id": ids[0]}, changes, note)
+            claimed = self._write_once("claim", guard | {"_id": ids[0]}, changes, note)
             return [claimed] if claimed else []
         with available():
             self._jobs.update_many(guard | {"_id": {"$in": ids}}, self._pipeline("claim", changes, note), hint=BY_ID)
