@@ -22,7 +22,7 @@ MOST = 100
 """How many share a request."""
 LATELY_SECONDS = 0.05
 """Who asked so lately is expected to ask again."""
-LINGER_SECONDS = 0.005
+LINGER_SECONDS = 0.01
 """How long those who are expected are waited for."""
 
 

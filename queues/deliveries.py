@@ -20,9 +20,9 @@ from queues.wire import JobMessage
 
 SHORT_SECONDS = 1.0
 """Runs shorter than this make a receive for each free slot a request for nearly each job."""
-AHEAD = 16
+AHEAD = 32
 """So many jobs are claimed at most before there is a slot for them."""
-RECORDING = 8
+RECORDING = 12
 """So many are recorded at most after they have left theirs. (With more the threads take each other the interpreter away.)"""
 SURPLUS = AHEAD + RECORDING + 2 * BATCH_MESSAGES
 """As many deliveries of a kind with short runs are in the process at most, beyond its slots: so ten are asked for while ten

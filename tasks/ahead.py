@@ -1,8 +1,8 @@
 """Jobs that are claimed before there is a slot for them, many in one request.
 
 Where jobs come faster than slots get free, what waits in the process is claimed by a thread of its own: a slot that gets free
-finds its next job claimed, and a claim of sixteen costs little more than one of a single job. Such a job asks nobody until it
-has its slot; until then its lease is kept, and it is handed back like others.
+finds its next job claimed, and a claim of sixteen costs MongoDB little more than one of a single job. Such a job asks nobody
+until it has its slot; until then its lease is kept, and it is handed back like others.
 """
 
 from __future__ import annotations
