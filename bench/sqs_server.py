@@ -1,4 +1,5 @@
-"""MiniStack's SQS, run in an environment of its own: requests are counted by queue and action, long polls look every 5 ms.
+"""MiniStack's SQS, run in an environment of its own: requests are counted by queue and action, long polls look every 5 ms, and
+what a request takes does not grow with what waits.
 
 python sqs_server.py PORT        GET /bench/counts answers {"queue": {"action": n}}
 """
@@ -11,10 +12,15 @@ import logging
 import os
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from urllib.parse import parse_qs
 
 LOOK_SECONDS = 0.005
+HEAD = 200
+"""So many messages of a queue MiniStack looks through. It would look through all, several times for each request: with 10,000
+waiting a receive and a delete of ten took 18 ms, where they take 3.5, in the one process that serves everybody."""
 PORT = sys.argv[1]
 os.environ |= {"GATEWAY_PORT": PORT, "MINISTACK_HOST": "127.0.0.1", "LOG_LEVEL": "ERROR", "PERSIST_STATE": "0"}
 
@@ -36,6 +42,56 @@ class Asyncio:
 
 
 sqs.asyncio = Asyncio()
+
+
+@contextmanager
+def head_of(queue: dict[str, Any]) -> Iterator[None]:
+    """Let MiniStack see the first messages of a queue only."""
+    beyond = queue["messages"][HEAD:]
+    del queue["messages"][HEAD:]
+    try:
+        yield
+    finally:
+        queue["messages"] += beyond
+
+
+def looking_at_the_head(look: Callable[..., Any]) -> Callable[..., Any]:
+    """Where nothing is found there, all is looked through."""
+
+    def look_at_the_head(queue: dict[str, Any], *rest: Any) -> Any:
+        with head_of(queue):
+            found = look(queue, *rest)
+        return found or look(queue, *rest)
+
+    return look_at_the_head
+
+
+def sweeping_the_head(sweep: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    def sweep_the_head(queue: dict[str, Any]) -> None:
+        with head_of(queue):
+            sweep(queue)
+
+    return sweep_the_head
+
+
+def deleting_at_the_head(delete: Callable[[dict[str, Any], str], Any]) -> Callable[[dict[str, Any], str], Any]:
+    """Unless what is to be deleted is farther behind."""
+
+    def delete_at_the_head(asked: dict[str, Any], path: str) -> Any:
+        queue = sqs._get_q(asked.get("QueueUrl", path))
+        handles = {entry.get("ReceiptHandle") for entry in asked.get("Entries", [asked])}
+        is_there = handles <= {message["receipt_handle"] for message in queue["messages"][:HEAD]}
+        with head_of(queue) if is_there else nullcontext():
+            return delete(asked, path)
+
+    return delete_at_the_head
+
+
+sqs._collect_msgs = looking_at_the_head(sqs._collect_msgs)
+sqs._expire_retained = sweeping_the_head(sqs._expire_retained)
+sqs._dlq_sweep = sweeping_the_head(sqs._dlq_sweep)
+for action in ("DeleteMessage", "DeleteMessageBatch"):
+    sqs._HANDLERS[action] = deleting_at_the_head(sqs._HANDLERS[action])
 
 
 async def counting(scope: Any, receive: Any, send: Any) -> None:

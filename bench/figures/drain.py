@@ -26,7 +26,7 @@ from monitoring.store import EVENTS
 
 CLOSE: list[Peer] = [LOOP, BATCHING_LOOP, DRAMATIQ, TASKIQ]
 CLOSE_ROUNDS = 3
-"""Those that are near us drain in so many times as many rounds: each takes two seconds, on a machine with neighbours."""
+"""What is near a limit drains in so many times as many rounds: each takes two seconds, on a machine with neighbours."""
 PEERS: list[Peer] = [*CLOSE, *CELERY.values()]
 SENDS = ("SendMessage", "SendMessageBatch")
 DELETES = ("DeleteMessage", "DeleteMessageBatch")
@@ -199,10 +199,10 @@ def measure_requests(ground: Ground, asked: Asked) -> Iterator[Row | str]:
 
 
 def measure_growth(ground: Ground, asked: Asked) -> Iterator[Row | str]:
-    """What a job costs the worker with ten times as many waiting behind it. (The SQS server's own lists are its own affair.)"""
+    """What a job costs the worker with ten times as many waiting behind it. (The SQS server takes as long for a request.)"""
     own = Pressroom()
     cpu, requests = [], []
-    for _ in range(asked.rounds):
+    for _ in range(asked.rounds * CLOSE_ROUNDS):
         few, many = drain(ground, own), drain(ground, own, waiting=9_000)
         cpu.append(many.cpu / few.cpu)
         requests.append((many.receives + many.deletes) / (few.receives + few.deletes))
