@@ -71,9 +71,8 @@ def add(name: str, n: float = 1, **labels: str) -> None:
 
 def observe(name: str, seconds: float, **labels: str) -> None:
     """Count a value of a histogram; written within seconds."""
-    place = bisect_left(BOUNDS_SECONDS, seconds)
-    bucket = _bucket(BOUNDS_SECONDS[place]) if place < len(BOUNDS_SECONDS) else BEYOND
-    _gathered.add(_key(name, labels), {"n": 1, "sum": seconds, f"within.{bucket}": 1})
+    bucket = _FIELDS[bisect_left(BOUNDS_SECONDS, seconds)]
+    _gathered.add(_key(name, labels), {"n": 1, "sum": seconds, bucket: 1})
 
 
 def flush() -> None:
@@ -149,7 +148,9 @@ class Gathered:
                 self._sum_up(key, increments)
 
     def _sum_up(self, key: Key, increments: Increments) -> None:
-        so_far = self._counts.setdefault(key, defaultdict(float))
+        so_far = self._counts.get(key)
+        if so_far is None:
+            so_far = self._counts[key] = defaultdict(float)
         for field, n in increments.items():
             so_far[field] += n
 
@@ -182,4 +183,5 @@ def _counted(document: Document) -> Counted:
     return Counted(name, labels, document.get("n", 0), document.get("sum", 0), document.get("within", {}))
 
 
+_FIELDS = [f"within.{bucket}" for bucket in (*map(_bucket, BOUNDS_SECONDS), BEYOND)]
 _gathered = Gathered()

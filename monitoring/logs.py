@@ -49,18 +49,18 @@ PLAIN = [
 
 # What no line of ours shows need not be found out for each.
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+logging._srcfile = None  # as its HOWTO says: or each call's place in the source is looked for
 
 
 def configure_logging(*, gathers: bool = False) -> None:
     """Set up logging for this process. A busy one gathers its lines for some milliseconds."""
     configured = settings()
-    shared: list[Any] = [
+    common: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     if configured.log_format == "json":
         rendering: list[Any] = [
             structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
@@ -70,13 +70,13 @@ def configure_logging(*, gathers: bool = False) -> None:
         in_colours = {"colors": True, "pad_event_to": EVENT_WIDTH} if sys.stderr.isatty() else {"columns": PLAIN}
         rendering = [structlog.dev.ConsoleRenderer(**in_colours, exception_formatter=structlog.dev.plain_traceback)]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*common, stamp, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
     handler = (GatheredLines if gathers else logging.StreamHandler)(sys.stderr)
-    handler.setFormatter(Lines(shared, rendering))
+    handler.setFormatter(Lines([*common, structlog.stdlib.ExtraAdder(), stamp], rendering))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(configured.log_level)

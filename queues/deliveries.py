@@ -147,7 +147,10 @@ class Deliveries:
             return list(self._held.values())
 
     def settle(self, tag: str, settlement: Settlement | None = None) -> None:
-        """Let go of a delivery, its message treated as its settlement says. Settling twice is harmless."""
+        """Let go of a delivery, its message treated as its settlement says. Settling twice is harmless, and usual: Celery
+        acknowledges what its job has settled."""
+        if tag not in self._held:
+            return
         with self._changed:
             delivery = self._held.pop(tag, None)
             if self._is_room_awaited():  # else who waits would look in vain, once for each job

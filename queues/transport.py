@@ -77,6 +77,7 @@ class TaskMessage(Message):
                 "kwargsrepr": "{}",
                 "origin": HOST,
                 "ignore_result": True,
+                "headers": {},  # or Celery looks for custom ones, in a fiftieth of a tiny job's time
             },
         )
         self._decoded_cache = body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -45,7 +45,8 @@ def perform(task: JobTask, run: Run) -> Made:
         reached(Step.GENERATED, run.job.id)
         kept = result.keep(run.job)
         reached(Step.STORED, run.job.id)
-        return Made(result=kept, usage=asdict(result.usage), generations=run.generations, follow_ups=run.follow_ups)
+        usage = dict(vars(result.usage))  # flat: `asdict` would look for more, in a twentieth of a tiny job's time
+        return Made(result=kept, usage=usage, generations=run.generations, follow_ups=run.follow_ups)
     finally:
         run.close()
 
