@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import atexit
 from bisect import bisect_left
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
@@ -100,6 +100,8 @@ class Gathered:
 
     def __init__(self) -> None:
         self._counts: dict[Key, dict[str, float]] = {}
+        self._added: deque[tuple[Key, Increments]] = deque()
+        """What is not summed up yet: who counts waits for nobody."""
         self._lock = Lock()
         self._flushing = Lock()
         self._started = False
@@ -107,8 +109,12 @@ class Gathered:
         """MongoDB was, at the last try."""
 
     def add(self, key: Key, increments: Increments) -> None:
+        self._added.append((key, increments))
+        if not self._started:
+            self._start()
+
+    def _start(self) -> None:
         with self._lock:
-            self._sum_up(key, increments)
             if self._started:
                 return
             self._started = True
@@ -118,8 +124,7 @@ class Gathered:
     def flush(self) -> None:
         """Write it all. (Where MongoDB breaks off in the middle of the write it may count twice; it does so seldom.)"""
         with self._flushing:
-            with self._lock:
-                taken, self._counts = self._counts, {}
+            taken = self._take()
             if not taken:
                 return
             try:
@@ -137,6 +142,13 @@ class Gathered:
                 self._put_back(taken.items())
                 raise
 
+    def _take(self) -> dict[Key, dict[str, float]]:
+        with self._lock:
+            for _ in range(len(self._added)):
+                self._sum_up(*self._added.popleft())
+            taken, self._counts = self._counts, {}
+        return taken
+
     def _write(self, taken: Mapping[Key, Increments]) -> None:
         updates = [UpdateOne({"_id": _id(key)}, {"$inc": dict(increments)}, upsert=True) for key, increments in taken.items()]
         with available():
@@ -148,9 +160,7 @@ class Gathered:
                 self._sum_up(key, increments)
 
     def _sum_up(self, key: Key, increments: Increments) -> None:
-        so_far = self._counts.get(key)
-        if so_far is None:
-            so_far = self._counts[key] = defaultdict(float)
+        so_far = self._counts.setdefault(key, defaultdict(float))
         for field, n in increments.items():
             so_far[field] += n
 

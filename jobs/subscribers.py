@@ -21,7 +21,7 @@ from jobs.expressions import literal
 from jobs.life import Status
 from jobs.media import PICTURED
 from jobs.notices import count_of_end, mail_notice, webhook_notice
-from queues.catalogue import internal_kinds
+from queues.catalogue import internal_kinds, kind_named
 from settings import settings
 
 AT_THE_END = (
@@ -113,7 +113,7 @@ def has_followers() -> Document:
 
 def may_be_followed(job: Job) -> bool:
     """Whether anything may follow the job's end, as far as that is known before. (What nobody performs, the relay does.)"""
-    if job.kind in internal_kinds():
+    if kind_named(job.kind).internal:
         return False
     if settings().user_running_jobs is not None:  # the next of its user's
         return True

@@ -31,6 +31,8 @@ class Settler:
 
     def __init__(self) -> None:
         self._waiting: deque[Delivery | Event] = deque()
+        self._urgent = 0
+        """How many of these nothing is to be waited for."""
         self._changed = Condition()
         self._thread: Thread | None = None
 
@@ -52,11 +54,12 @@ class Settler:
                 self._thread = Thread(target=self._run, name="settler", daemon=True)
                 self._thread.start()
             self._waiting.append(entry)
+            self._urgent += _is_urgent(entry)
             if len(self._waiting) == 1 or self._is_due():
                 self._changed.notify()
 
     def _is_due(self) -> bool:
-        return len(self._waiting) >= BATCH_MESSAGES or any(map(_is_urgent, self._waiting))
+        return len(self._waiting) >= BATCH_MESSAGES or self._urgent > 0
 
     def _run(self) -> None:
         while True:
@@ -74,7 +77,9 @@ class Settler:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting)
             self._changed.wait_for(self._is_due, timeout=GATHER_SECONDS)
-            return [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MESSAGES))]
+            gathered = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MESSAGES))]
+            self._urgent -= sum(map(_is_urgent, gathered))
+            return gathered
 
 
 def _is_urgent(entry: Delivery | Event) -> bool:
