@@ -14,7 +14,7 @@ from bench.systems import LOOP, Pressroom, System
 from bench.table import Row, at_most, percentile
 from bench.work import RESULTS
 
-PICKED_UP = 50
+PICKED_UP = 100
 PAUSE_SECONDS = 0.2, 0.8
 SLOTS = 500
 SLEEP_SECONDS = 2.0
@@ -23,7 +23,7 @@ SETTLE_SECONDS = 5.0
 
 
 def measure_pickup(ground: Ground, asked: Asked) -> Iterator[Row | str]:
-    """Both workers idle side by side; a job for the one, then one for the other. Fifty each a round."""
+    """Both workers idle side by side; a job for the one, then one for the other. A hundred each a round."""
     own = Pressroom()
     systems: list[System] = [own, LOOP]
     waits: dict[str, list[float]] = {system.name: [] for system in systems}

@@ -28,7 +28,7 @@ from settings import CHECKOUT
 ORDER: dict[str, Any] = {"type": "articles", "payload": {"topic": "Growing tomatoes", "wordCount": 400}}
 POSTS = 200
 BATCH = 1_000
-BATCHES = 15
+BATCHES = 45
 CONNECTIONS = 32
 LOAD_SECONDS = 5.0
 FEW, MANY, USER_JOBS = 1_000, 1_000_000, 100
