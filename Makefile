@@ -30,7 +30,7 @@ lint: $(INSTALLED) ## ruff and mypy
 	@$(PYTHON) -m ruff format --check
 	@$(PYTHON) -m mypy
 
-bench: $(INSTALLED) ## how fast it is, beside its peers (Linux, about 35 minutes); ONLY=drain,post for some of the figures
+bench: $(INSTALLED) ## how fast it is, beside its peers (Linux, about 40 minutes); ONLY=drain,post for some of the figures
 	@exec $(PYTHON) -m bench $(if $(ONLY),--only $(ONLY))
 
 requirements: $(INSTALLED) ## pin requirements*.in anew, with hashes
